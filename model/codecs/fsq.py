@@ -1,0 +1,48 @@
+"""Finite scalar quantisation: a number becomes one of V levels; gradients go straight through."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ConfigurationError
+
+
+class FSQ(nn.Module):
+    """Normalise, bound and round the features of a state (Mentzer et al. 2023, arXiv 2309.15505).
+
+    The batch normalisation, one mean and variance per cell and digit, keeps every digit in use:
+    without it a codec of mostly static frames collapses to a handful of codes.
+    """
+
+    def __init__(self, cells: int, digits: int, levels: int) -> None:
+        """Quantise ``cells`` × ``digits`` features to ``levels`` levels each."""
+        super().__init__()
+        if levels < 2:
+            raise ConfigurationError(f"a digit has {levels} levels; it needs at least 2.")
+        self.levels = levels
+        self.normalise = nn.BatchNorm1d(cells * digits, affine=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the values ``(B, C, G)`` of ``features``; gradients pass the rounding."""
+        flat = features.float().flatten(1)  # (B, C*G)
+        bounded = torch.tanh(self.normalise(flat)).view_as(features)  # (B, C, G) in (-1, 1)
+        values = self.values(self._round(bounded))
+        return bounded + (values - bounded).detach()
+
+    def codes(self, features: Tensor) -> Tensor:
+        """Return the codes ``(B, C, G)`` int64 of ``features``, by the running statistics."""
+        norm = self.normalise
+        flat = functional.batch_norm(
+            features.float().flatten(1), norm.running_mean, norm.running_var, eps=norm.eps
+        )
+        return self._round(torch.tanh(flat).view_as(features)).long()
+
+    def values(self, codes: Tensor) -> Tensor:
+        """Return the float32 values in [-1, 1] of integer ``codes`` of any shape."""
+        return codes.float() / ((self.levels - 1) / 2) - 1
+
+    def _round(self, bounded: Tensor) -> Tensor:
+        """Return the nearest levels, float in [0, V-1], of ``bounded`` in [-1, 1]."""
+        return torch.round((bounded + 1) * ((self.levels - 1) / 2))

@@ -1,0 +1,114 @@
+"""Waveforms to log-mel energies of middle and side, and back: arithmetic, nothing learned."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ConfigurationError
+from ..modalities import AudioSpec
+
+FLOOR = 1e-7
+"""Energy of a band that counts as silence (an amplitude of about ten steps of 16-bit sound)."""
+
+CORRECTIONS = 2
+"""Times that the filtered noise is measured and its bands set right."""
+
+
+class Spectrum(nn.Module):
+    """Log-mel energies in ``frames`` equal parts of one observation, and noise that has them.
+
+    Nothing here is learned. A sound is rebuilt by filtering one fixed noise, the same in each
+    channel, so that the energy of every band of every channel is right: texture is lost, loudness,
+    colour, course in time and direction stay. The result is deterministic.
+    """
+
+    window: Tensor
+    mel: Tensor
+    spread: Tensor
+    mix: Tensor
+    unmix: Tensor
+    noise: Tensor
+
+    def __init__(self, spec: AudioSpec, frames: int, bands: int) -> None:
+        """Make the window, the filters and the noise for sounds of ``spec``."""
+        super().__init__()
+        self.samples, self.frames = spec.samples, frames
+        self.hop = math.ceil(spec.samples / frames)
+        self.size = max(64, 2 ** math.ceil(math.log2(2 * self.hop)))  # window length
+        self.margin = (self.size - self.hop) // 2 + (self.size - self.hop) % 2
+        if bands > self.size // 4:
+            raise ConfigurationError(
+                f"{bands} mel bands do not fit {self.size // 2} frequencies; "
+                f"use at most {self.size // 4}."
+            )
+        mel = mel_filters(self.size // 2 + 1, bands, spec.rate)  # (bands, F)
+        channels = spec.channels
+        mix = torch.eye(channels) - torch.diag(torch.ones(channels - 1), 1)
+        mix = torch.cat([torch.full((1, channels), 1 / channels), mix[:-1]])
+        noise = torch.randn(spec.samples, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("window", torch.hann_window(self.size))
+        self.register_buffer("mel", mel)
+        self.register_buffer("spread", mel / mel.sum(0).clamp(min=1e-6))
+        self.register_buffer("mix", mix)
+        self.register_buffer("unmix", torch.linalg.inv(mix))
+        self.register_buffer("noise", noise)
+
+    def features(self, raw: Tensor) -> Tensor:
+        """Return the natural logs ``(B, channels, T, bands)`` of sounds ``(B, S, channels)``."""
+        logs = torch.log(self._energies(self._transform(raw.transpose(1, 2))) + FLOOR)
+        return torch.einsum("kc,bctm->bktm", self.mix, logs)
+
+    def synthesise(self, features: Tensor) -> Tensor:
+        """Return the sound ``(B, S, channels)`` float32 of ``features``, cut to [-1, 1]."""
+        logs = torch.einsum("ck,bktm->bctm", self.unmix, features)
+        target = (torch.exp(logs.clamp(max=0.0)) - FLOOR).clamp(min=0.0)  # (B, channels, T, bands)
+        noise = self._transform(self.noise[None, None])  # (1, 1, T, F)
+        gain = torch.sqrt(target / self._energies(noise).clamp(min=1e-12))
+        sound = self._inverse(noise * (gain @ self.spread))
+        for _ in range(CORRECTIONS):
+            energy = self._energies(self._transform(sound))
+            gain = gain * torch.sqrt((target + 1e-9) / (energy + 1e-9)).clamp(0.25, 4.0)
+            sound = self._inverse(noise * (gain @ self.spread))
+        return sound.clamp(-1.0, 1.0).transpose(1, 2)  # (B, S, channels)
+
+    def _transform(self, sound: Tensor) -> Tensor:
+        """Return the spectra ``(..., T, F)`` complex of ``sound`` ``(..., S)``."""
+        tail = self.margin + self.frames * self.hop - self.samples
+        padded = functional.pad(sound, (self.margin, tail))
+        return torch.fft.rfft(padded.unfold(-1, self.size, self.hop) * self.window)
+
+    def _inverse(self, spectra: Tensor) -> Tensor:
+        """Return the sound ``(..., S)`` of spectra ``(..., T, F)``, by weighted overlap-add."""
+        pieces = torch.fft.irfft(spectra, n=self.size) * self.window
+        total = self._overlap(pieces.flatten(0, -3)) / self._overlap(
+            self.window.square().expand(1, self.frames, self.size)
+        ).clamp(min=0.1)
+        return total[:, self.margin : self.margin + self.samples].unflatten(0, spectra.shape[:-2])
+
+    def _overlap(self, pieces: Tensor) -> Tensor:
+        """Add ``pieces`` ``(N, T, size)`` at their places: ``(N, length)``."""
+        length = (self.frames - 1) * self.hop + self.size
+        return functional.fold(
+            pieces.transpose(1, 2), (1, length), (1, self.size), stride=(1, self.hop)
+        )[:, 0, 0]
+
+    def _energies(self, spectra: Tensor) -> Tensor:
+        """Return mean squares per mel band ``(..., T, bands)`` of spectra ``(..., T, F)``."""
+        scale = 2 / (self.window.square().sum() * self.size)
+        return (spectra.real.square() + spectra.imag.square()) @ self.mel.T * scale
+
+
+def mel_filters(frequencies: int, bands: int, rate: int) -> Tensor:
+    """Return triangular filters ``(bands, frequencies)``, their peaks even on the mel scale."""
+    top = 2595 * math.log10(1 + rate / 2 / 700)
+    edges = 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
+    places = torch.linspace(0, rate / 2, frequencies, dtype=torch.float64)
+    width = rate / 2 / (frequencies - 1)
+    rise = (places - edges[:-2, None]) / (edges[1:-1] - edges[:-2]).clamp(min=width)[:, None]
+    fall = (edges[2:, None] - places) / (edges[2:] - edges[1:-1]).clamp(min=width)[:, None]
+    filters = torch.minimum(rise, fall).clamp(min=0)
+    return filters.float()

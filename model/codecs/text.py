@@ -1,0 +1,57 @@
+"""Words are codes already: one cell per slot, one digit with a level per word."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigurationError
+from ..modalities import Modality, TextSpec
+from .codec import Codec
+
+
+class TextCodec(Codec):
+    """Passes word ids through; exact in both directions."""
+
+    modality = Modality.TEXT
+    spec: TextSpec
+
+    def __init__(self, spec: TextSpec) -> None:
+        """Make one cell per slot of ``spec``."""
+        words = len(spec.vocabulary)
+        super().__init__(spec, (1, spec.slots), digits=1, levels=words, latent_size=words)
+
+    def fit_statistics(self, raw: Tensor) -> None:
+        """Check the sample; words need no statistics."""
+        self.encode(raw)
+
+    def encode(self, raw: Tensor) -> Tensor:
+        """Return ids ``(B, L)`` as codes ``(B, L, 1)``; an unknown id is an error."""
+        self.check_raw(raw)
+        if raw.numel() and not (0 <= int(raw.min()) and int(raw.max()) < self.levels):
+            raise ConfigurationError(
+                f"word ids reach from {int(raw.min())} to {int(raw.max())}; the vocabulary has "
+                f"the ids 0 to {self.levels - 1}: make them with TextSpec.encode."
+            )
+        return raw.unsqueeze(-1).clone()  # (B, L, 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the ids ``(B, L)`` int64 of ``codes`` ``(B, L, 1)``."""
+        self.check_codes(codes)
+        return codes.squeeze(-1).clone()  # (B, L)
+
+    def latent(self, codes: Tensor) -> Tensor:
+        """Return the bag of words ``(B, V)``, 1 where a word is; the empty word never is."""
+        bag = torch.zeros(codes.shape[0], self.levels, device=codes.device)
+        bag.scatter_(1, codes.squeeze(-1), 1.0)
+        bag[:, 0] = 0.0
+        return bag  # (B, V)
+
+    def health(self, raw: Tensor) -> dict[str, float]:
+        """Return the number of sentences and the share of filled slots with an unknown word."""
+        codes = self.encode(raw)
+        filled = int((codes > 0).sum())
+        return {
+            "distinct_codes": float(torch.unique(codes.flatten(1), dim=0).shape[0]),
+            "unknown_words": int((codes == 1).sum()) / max(filled, 1),
+        }
