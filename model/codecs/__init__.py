@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -13,7 +11,7 @@ from .audio import AudioCodec, AudioCodecConfig
 from .codec import Codec, CodecOutput
 from .fsq import FSQ
 from .image import ImageCodec, ImageCodecConfig
-from .text import TextCodec
+from .text import TextCodec, TextCodecConfig
 from .vector import VectorCodec, VectorCodecConfig
 
 __all__ = [
@@ -21,53 +19,40 @@ __all__ = [
     "AudioCodec",
     "AudioCodecConfig",
     "Codec",
-    "CodecConfig",
     "CodecOutput",
     "ImageCodec",
     "ImageCodecConfig",
     "TextCodec",
+    "TextCodecConfig",
     "VectorCodec",
     "VectorCodecConfig",
     "build_codec",
 ]
 
 
-@dataclass(frozen=True)
-class CodecConfig:
-    """The settings of the codecs of a world, one part per modality that has settings."""
+def build_codec(spec: ModalitySpec, settings: Mapping[str, Any] | None = None) -> Codec:
+    """Return the untrained codec of ``spec``.
 
-    image: ImageCodecConfig = field(default_factory=ImageCodecConfig)
-    audio: AudioCodecConfig = field(default_factory=AudioCodecConfig)
-    vector: VectorCodecConfig = field(default_factory=VectorCodecConfig)
+    Args:
+        spec: what the modality looks like.
+        settings: fields of the config of its codec that differ from the defaults, as
+            :meth:`Codec.to_json` gives them.
 
-    def to_json(self) -> dict[str, dict[str, Any]]:
-        """Return the settings as plain JSON values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Mapping[str, Any]]) -> CodecConfig:
-        """Return the settings written by :meth:`to_json`; unknown names are an error."""
-        try:
-            return cls(
-                image=ImageCodecConfig(**data.get("image", {})),
-                audio=AudioCodecConfig(**data.get("audio", {})),
-                vector=VectorCodecConfig(**data.get("vector", {})),
-            )
-        except TypeError as error:
-            raise ConfigurationError(f"the codec settings do not fit: {error}") from error
-
-
-def build_codec(spec: ModalitySpec, config: CodecConfig | None = None) -> Codec:
-    """Return the untrained codec of ``spec``."""
-    config = config or CodecConfig()
-    if isinstance(spec, ImageSpec):
-        return ImageCodec(spec, config.image)
-    if isinstance(spec, AudioSpec):
-        return AudioCodec(spec, config.audio)
-    if isinstance(spec, TextSpec):
-        return TextCodec(spec)
-    if isinstance(spec, VectorSpec):
-        return VectorCodec(spec, config.vector)
+    Raises:
+        ConfigurationError: for a spec without a codec, and for settings its codec does not have.
+    """
+    settings = dict(settings or {})
+    try:
+        if isinstance(spec, ImageSpec):
+            return ImageCodec(spec, ImageCodecConfig(**settings))
+        if isinstance(spec, AudioSpec):
+            return AudioCodec(spec, AudioCodecConfig(**settings))
+        if isinstance(spec, TextSpec):
+            return TextCodec(spec, TextCodecConfig(**settings))
+        if isinstance(spec, VectorSpec):
+            return VectorCodec(spec, VectorCodecConfig(**settings))
+    except TypeError as error:
+        raise ConfigurationError(f"codec settings {settings} do not fit: {error}") from error
     raise ConfigurationError(
         f"there is no codec for {type(spec).__name__}; there are codecs for ImageSpec, AudioSpec, "
         "TextSpec and VectorSpec."

@@ -55,15 +55,21 @@ class AudioCodec(Codec):
     modality = Modality.AUDIO
     trainable = True
     spec: AudioSpec
+    config: AudioCodecConfig
     mean: Tensor
     scale: Tensor
 
     def __init__(self, spec: AudioSpec, config: AudioCodecConfig | None = None) -> None:
         """Make ``config.patches`` cells in time."""
         config = config or AudioCodecConfig()
-        size = config.patches * config.digits
-        super().__init__(spec, (1, config.patches), config.digits, config.levels, size)
-        self.config = config
+        super().__init__(
+            spec,
+            config,
+            grid=(1, config.patches),
+            digits=config.digits,
+            levels=config.levels,
+            latent_size=config.patches * config.digits,
+        )
         self.spectrum = Spectrum(spec, config.patches * config.frames, config.bands)
         inside = spec.channels * config.bands
         self.encoder = nn.Sequential(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,7 @@ class Codec(nn.Module, ABC):
     Attributes:
         modality: the modality this codec is of.
         spec: shape and meaning of the raw observation.
+        config: the dataclass of its settings.
         grid: rows and columns of cells; ``C`` is their product.
         digits: ``G``, digits of a cell.
         levels: ``V``, levels of a digit.
@@ -41,11 +44,19 @@ class Codec(nn.Module, ABC):
     trainable: bool = False
 
     def __init__(
-        self, spec: ModalitySpec, grid: tuple[int, int], digits: int, levels: int, latent_size: int
+        self,
+        spec: ModalitySpec,
+        config: Any,
+        *,
+        grid: tuple[int, int],
+        digits: int,
+        levels: int,
+        latent_size: int,
     ) -> None:
-        """Remember the shape of the codes; ``latent_size`` is the width of :meth:`latent`."""
+        """Remember the shape of the codes, and the dataclass of settings as ``config``."""
         super().__init__()
         self.spec = spec
+        self.config = config
         self.grid = grid
         self.digits = digits
         self.levels = levels
@@ -55,6 +66,10 @@ class Codec(nn.Module, ABC):
     def cells(self) -> int:
         """``C``, cells of a state."""
         return self.grid[0] * self.grid[1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values, for :func:`build_codec`."""
+        return dataclasses.asdict(self.config)
 
     @abstractmethod
     def fit_statistics(self, raw: Tensor) -> None:

@@ -111,6 +111,7 @@ class ImageCodec(Codec):
     modality = Modality.IMAGE
     trainable = True
     spec: ImageSpec
+    config: ImageCodecConfig
     median: Tensor
 
     def __init__(self, spec: ImageSpec, config: ImageCodecConfig | None = None) -> None:
@@ -123,8 +124,14 @@ class ImageCodec(Codec):
             )
         grid = (spec.height // CELL, spec.width // CELL)
         cells = grid[0] * grid[1]
-        super().__init__(spec, grid, config.digits, config.levels, cells * config.digits)
-        self.config = config
+        super().__init__(
+            spec,
+            config,
+            grid=grid,
+            digits=config.digits,
+            levels=config.levels,
+            latent_size=cells * config.digits,
+        )
         self.encoder = CellEncoder(config.width, self.digits)
         self.fsq = FSQ(cells, self.digits, self.levels)
         self.decoder = CellDecoder(config.width, self.digits)

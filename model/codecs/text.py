@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -10,16 +12,28 @@ from ..modalities import Modality, TextSpec
 from .codec import Codec
 
 
+@dataclass(frozen=True)
+class TextCodecConfig:
+    """The text codec has no settings: the vocabulary and the slots stand in its spec."""
+
+
 class TextCodec(Codec):
     """Passes word ids through; exact in both directions."""
 
     modality = Modality.TEXT
     spec: TextSpec
 
-    def __init__(self, spec: TextSpec) -> None:
+    def __init__(self, spec: TextSpec, config: TextCodecConfig | None = None) -> None:
         """Make one cell per slot of ``spec``."""
         words = len(spec.vocabulary)
-        super().__init__(spec, (1, spec.slots), digits=1, levels=words, latent_size=words)
+        super().__init__(
+            spec,
+            config or TextCodecConfig(),
+            grid=(1, spec.slots),
+            digits=1,
+            levels=words,
+            latent_size=words,
+        )
 
     def fit_statistics(self, raw: Tensor) -> None:
         """Check the sample; words need no statistics."""

@@ -41,9 +41,10 @@ class VectorCodec(Codec):
 
     def __init__(self, spec: VectorSpec, config: VectorCodecConfig | None = None) -> None:
         """Make one cell per number of ``spec``; until :meth:`fit_statistics` no number is whole."""
-        bins = (config or VectorCodecConfig()).bins
-        size = len(spec.names)
-        super().__init__(spec, (1, size), digits=1, levels=bins, latent_size=size)
+        config, size = config or VectorCodecConfig(), len(spec.names)
+        super().__init__(
+            spec, config, grid=(1, size), digits=1, levels=config.bins, latent_size=size
+        )
         self.register_buffer("low", torch.tensor(spec.low, dtype=torch.float32))
         self.register_buffer("high", torch.tensor(spec.high, dtype=torch.float32))
         self.register_buffer("whole", torch.zeros(size, dtype=torch.bool))
