@@ -1,0 +1,96 @@
+"""What the model reads and writes: states as codes, batches of transitions, predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .modalities import Modality
+
+State = dict[Modality, Tensor]
+"""The state tokens of a moment: per modality ``(..., C, G)`` int64 codes, C cells of G digits."""
+
+
+def flatten_time(state: State) -> State:
+    """Merge batch and time: ``(B, T, C, G)`` to ``(B T, C, G)``."""
+    return {modality: codes.flatten(0, 1) for modality, codes in state.items()}
+
+
+def select_rows(state: State, rows: Tensor) -> State:
+    """Return the chosen rows of a batched state, as copies."""
+    return {modality: codes[rows] for modality, codes in state.items()}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of consecutive transitions; ``reward[t]`` and ``terminated[t]`` belong to step t to t+1.
+
+    Attributes:
+        state: per modality ``(B, T + 1, C, G)`` codes; the last moment is only a target.
+        action: ``(B, T)`` int64, or ``(B, T, parts)`` int64 or float32.
+        reward: ``(B, T)`` float32.
+        terminated: ``(B, T)`` float32 in {0, 1}.
+        valid: ``(B, T)`` float32, 0 where a window is longer than its episode.
+    """
+
+    state: State
+    action: Tensor
+    reward: Tensor
+    terminated: Tensor
+    valid: Tensor
+
+    def __post_init__(self) -> None:
+        """Check that all parts describe the same ``(B, T)``."""
+        rows, steps = self.reward.shape
+        shapes = {str(m): tuple(codes.shape[:2]) for m, codes in self.state.items()}
+        assert all(shape == (rows, steps + 1) for shape in shapes.values()), (rows, steps, shapes)
+        assert self.action.shape[:2] == (rows, steps), self.action.shape
+
+    @property
+    def now(self) -> State:
+        """The states that are acted in, ``(B, T, C, G)``."""
+        return {modality: codes[:, :-1] for modality, codes in self.state.items()}
+
+    @property
+    def next(self) -> State:
+        """The states that follow, ``(B, T, C, G)``."""
+        return {modality: codes[:, 1:] for modality, codes in self.state.items()}
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on ``device``."""
+        return Batch(
+            {modality: codes.to(device) for modality, codes in self.state.items()},
+            self.action.to(device),
+            self.reward.to(device),
+            self.terminated.to(device),
+            self.valid.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One imagined step for every row.
+
+    Attributes:
+        state: the next state, per modality ``(B, C, G)`` codes.
+        reward: ``(B,)`` float32, in the units of the recorded rewards.
+        termination: ``(B,)`` float32, calibrated probability that the episode ends here.
+        uncertainty: ``(B,)`` float32, at least 0: disagreement of the ensemble on the next state.
+        consistency: ``(B,)`` float32 in [0, 1]: how well the predicted modalities agree.
+    """
+
+    state: State
+    reward: Tensor
+    termination: Tensor
+    uncertainty: Tensor
+    consistency: Tensor
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """What a component returns for training: the loss and figures to log (detached scalars)."""
+
+    loss: Tensor
+    metrics: dict[str, Tensor]

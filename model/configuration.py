@@ -1,0 +1,166 @@
+"""The configuration of a WorldGPT and its presets."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from .errors import ConfigurationError
+from .modalities import (
+    ActionSpec,
+    ImageSpec,
+    Modality,
+    ModalitySpec,
+    specs_from_json,
+    specs_to_json,
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The sizes of a model: one word instead of many numbers."""
+
+    hidden: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    intermediate: int
+    context: int
+    cell_width: int
+    image_tokens: str = "rows"
+
+    def backbone(self) -> dict[str, Any]:
+        """Return the configuration of a Llama of this size, to be trained from scratch."""
+        return {
+            "model_type": "llama",
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.key_value_heads,
+            "intermediate_size": self.intermediate,
+            "vocab_size": 2,
+            "max_position_embeddings": 4096,
+            "tie_word_embeddings": False,
+        }
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(32, 1, 2, 1, 64, context=2, cell_width=16),
+    "small": Preset(128, 2, 4, 1, 320, context=4, cell_width=48),
+    "medium": Preset(512, 8, 8, 2, 1408, context=16, cell_width=128, image_tokens="cells"),
+}
+
+
+@dataclass(frozen=True)
+class RewardBins:
+    """Symlog-spaced bins over the rewards seen in a recording."""
+
+    low: float = -1.0
+    high: float = 1.0
+    bins: int = 41
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range."""
+        if not self.low < self.high or self.bins < 2:
+            raise ConfigurationError(f"reward bins span [{self.low}, {self.high}] in {self.bins}.")
+
+
+class WorldGPTConfig(PreTrainedConfig):
+    """Everything that rebuilds a :class:`WorldGPT`; plain JSON on disk.
+
+    Args:
+        world: name of the real world that was recorded.
+        modalities: the specs as written by :func:`specs_to_json`.
+        action: the fields of an :class:`ActionSpec`.
+        backbone: a transformers configuration as a dict with its ``model_type``.
+        codecs: settings per modality, see ``model/codecs``.
+        context: blocks (steps) that the model looks back, the present one included.
+        cell_width: width of a cell between codes and tokens.
+        image_tokens: ``"rows"`` (one token per row of cells) or ``"cells"`` (one per cell).
+        reward: low, high and bins of the reward head.
+        ensemble: members of the uncertainty ensemble.
+        horizon: imagined steps before truncation when nothing else is asked for.
+        temperature: sampling temperature of the codes; 0 takes the most likely ones.
+        termination_temperature: calibration of the termination logit, fitted on held-out steps.
+    """
+
+    model_type = "worldgpt"
+
+    def __init__(
+        self,
+        world: str = "",
+        modalities: dict[str, Any] | None = None,
+        action: dict[str, Any] | None = None,
+        backbone: dict[str, Any] | None = None,
+        codecs: dict[str, Any] | None = None,
+        context: int = 4,
+        cell_width: int = 48,
+        image_tokens: str = "rows",
+        reward: dict[str, Any] | None = None,
+        ensemble: int = 4,
+        horizon: int = 64,
+        temperature: float = 0.0,
+        termination_temperature: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        """See the class."""
+        self.world = world
+        self.modalities = modalities or specs_to_json({Modality.IMAGE: ImageSpec(64, 64)})
+        self.action = action or dataclasses.asdict(ActionSpec("discrete", (2,)))
+        self.backbone = backbone or PRESETS["tiny"].backbone()
+        self.codecs = codecs or {}
+        self.context = context
+        self.cell_width = cell_width
+        self.image_tokens = image_tokens
+        self.reward = reward or dataclasses.asdict(RewardBins())
+        self.ensemble = ensemble
+        self.horizon = horizon
+        self.temperature = temperature
+        self.termination_temperature = termination_temperature
+        if image_tokens not in ("rows", "cells"):
+            raise ConfigurationError(f"image_tokens is {image_tokens!r}; use 'rows' or 'cells'.")
+        if context < 1 or horizon < 1 or ensemble < 2:
+            raise ConfigurationError(
+                f"context {context}, horizon {horizon} must be at least 1, ensemble {ensemble} 2."
+            )
+        super().__init__(**kwargs)
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str,
+        specs: dict[Modality, ModalitySpec],
+        action_spec: ActionSpec,
+        **settings: Any,
+    ) -> WorldGPTConfig:
+        """Return the configuration of size ``preset`` (a key of :data:`PRESETS`) for a world."""
+        if preset not in PRESETS:
+            raise ConfigurationError(f"preset {preset!r} is unknown; there are {sorted(PRESETS)}.")
+        size = PRESETS[preset]
+        return cls(
+            modalities=specs_to_json(specs),
+            action=dataclasses.asdict(action_spec),
+            backbone=size.backbone(),
+            context=size.context,
+            cell_width=size.cell_width,
+            image_tokens=size.image_tokens,
+            **settings,
+        )
+
+    @property
+    def specs(self) -> dict[Modality, ModalitySpec]:
+        """The modalities of the world and their shapes, in token order."""
+        return specs_from_json(self.modalities)
+
+    @property
+    def action_spec(self) -> ActionSpec:
+        """What an agent may do in this world."""
+        return ActionSpec(**self.action)
+
+    @property
+    def reward_bins(self) -> RewardBins:
+        """The bins of the reward head."""
+        return RewardBins(**self.reward)

@@ -1,0 +1,33 @@
+"""Every error a user of the model can meet; ``worldgpt_env.errors`` adds those of the environment."""
+
+
+class WorldGPTError(Exception):
+    """Base of all errors of this package: what was done, why it fails, what to type."""
+
+
+class ConfigurationError(WorldGPTError, ValueError):
+    """A setting has a value that the model cannot be built with."""
+
+
+class CheckpointError(WorldGPTError, OSError):
+    """A checkpoint is missing, truncated, tampered with, or of another format."""
+
+
+class CodecCollapseError(WorldGPTError, RuntimeError):
+    """A codec maps different observations to the same few codes, so no dynamics can be learned."""
+
+
+class MissingModalityError(WorldGPTError, KeyError):
+    """A modality was asked for, or is needed, that this model or batch does not have."""
+
+    def __str__(self) -> str:
+        """Return the plain sentence (``KeyError`` would print its ``repr``)."""
+        return str(self.args[0]) if self.args else ""
+
+
+class MissingHeadError(WorldGPTError, RuntimeError):
+    """The model was trained without the head (reward, termination, ensemble) that is asked for."""
+
+
+class NonFiniteError(WorldGPTError, FloatingPointError):
+    """The model produced NaN or infinity; nothing of it is handed on."""

@@ -1,0 +1,164 @@
+"""What is read from the hidden states: the next state, reward, termination, uncertainty."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .codecs import Codec
+from .configuration import RewardBins
+from .projection import Perceptron, Projection, matmul_rows
+
+
+class StateHead(nn.Module):
+    """Signal tokens of a modality to the logits of all its digits, in parallel.
+
+    Each cell is read from its share of the signal token, from the present codes of the cell and of
+    its neighbours, so that motion and standing still are learned once for all cells. A learned
+    bonus favours the present digit.
+    """
+
+    def __init__(self, codec: Codec, tokens: int, width: int, hidden: int) -> None:
+        """Build the head for the cells of ``codec`` read from ``tokens`` signal tokens."""
+        super().__init__()
+        self.cells = codec.grid[0] * codec.grid[1]
+        self.digits, self.levels, self.width = codec.digits, codec.levels, width
+        self.spread = Projection(hidden, self.cells // tokens * width)
+        neighbours = grid_neighbours(*codec.grid)  # (C, R)
+        self.register_buffer("neighbours", neighbours, persistent=False)
+        self.look = Projection(neighbours.shape[1] * width, width)
+        self.absent = nn.Parameter(torch.zeros(self.cells, width))
+        self.inner = Projection(width, 2 * width)
+        self.outer = Projection(2 * width, codec.digits * codec.levels)
+        self.copy_bonus = nn.Parameter(torch.full((codec.digits,), 2.0))
+
+    def forward(self, signal: Tensor, cells: Tensor | None, codes: Tensor | None) -> Tensor:
+        """Return logits ``(B, C, G, V)``.
+
+        Args:
+            signal: hidden states at the signal tokens, ``(B, N, D)``.
+            cells: present cell embeddings ``(B, C, E)``, or None when the modality is no input.
+            codes: present codes ``(B, C, G)``, or None likewise.
+        """
+        rows = signal.shape[0]
+        hidden = self.spread(signal).reshape(rows, self.cells, self.width)  # (B, C, E)
+        hidden = hidden + (self.absent if cells is None else self._around(cells))
+        hidden = self.outer(nn.functional.silu(self.inner(hidden)))
+        logits = hidden.view(rows, self.cells, self.digits, self.levels)
+        if codes is None:
+            return logits
+        bonus = self.copy_bonus[:, None].expand(rows, self.cells, -1, 1)
+        return logits.scatter_add(-1, codes[..., None], bonus.to(logits.dtype))
+
+    def _around(self, cells: Tensor) -> Tensor:
+        padded = nn.functional.pad(cells, (0, 0, 0, 1))  # (B, C + 1, E), the last one zero
+        return self.look(padded[:, self.neighbours].flatten(2))  # (B, C, E)
+
+
+def grid_neighbours(rows: int, columns: int) -> Tensor:
+    """Return the cells around each cell, itself included, ``(C, R)`` int64; C stands for outside."""
+    padded = torch.full((rows + 2, columns + 2), rows * columns)
+    padded[1:-1, 1:-1] = torch.arange(rows * columns).view(rows, columns)
+    down = range(3) if rows > 1 else (1,)
+    across = range(3) if columns > 1 else (1,)
+    if rows == 1:  # slots and numbers have no order in space: a cell sees itself alone
+        across = (1,)
+    shifted = [padded[i : i + rows, j : j + columns].reshape(-1) for i in down for j in across]
+    return torch.stack(shifted, 1)
+
+
+def symlog(x: Tensor) -> Tensor:
+    """Compress large magnitudes: ``sign(x) log(1 + |x|)``."""
+    return x.sign() * x.abs().log1p()
+
+
+def symexp(x: Tensor) -> Tensor:
+    """Invert :func:`symlog`."""
+    return x.sign() * x.abs().expm1()
+
+
+class RewardHead(nn.Module):
+    """Reward as a distribution over symlog-spaced bins (two-hot targets)."""
+
+    def __init__(self, hidden: int, bins: RewardBins) -> None:
+        """Build the head over ``bins``."""
+        super().__init__()
+        low, high = symlog(torch.tensor([bins.low, bins.high])).tolist()
+        self.register_buffer("centres", torch.linspace(low, high, bins.bins), persistent=False)
+        self.read = Perceptron(hidden, hidden, bins.bins, zero=True)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map hidden states ``(B, D)`` to bin logits ``(B, bins)``."""
+        return self.read(hidden)
+
+    def expect(self, logits: Tensor) -> Tensor:
+        """Return the expected reward ``(B,)`` of bin logits."""
+        probabilities = logits.float().softmax(-1)
+        return (probabilities * symexp(self.centres)).sum(-1)
+
+    def loss(self, logits: Tensor, reward: Tensor) -> Tensor:
+        """Return the two-hot cross-entropy ``(B,)`` of ``reward`` ``(B,)``."""
+        log_probabilities = logits.float().log_softmax(-1)
+        place = (symlog(reward) - self.centres[0]) / (self.centres[1] - self.centres[0])
+        place = place.clamp(0, len(self.centres) - 1)
+        low = place.floor().long().clamp(max=len(self.centres) - 2)
+        values = symexp(self.centres)
+        share = (reward - values[low]) / (values[low + 1] - values[low])  # so that expect() is exact
+        share = share.clamp(0, 1)
+        below = log_probabilities.gather(1, low[:, None])[:, 0]
+        above = log_probabilities.gather(1, low[:, None] + 1)[:, 0]
+        return -((1 - share) * below + share * above)
+
+
+class TerminationHead(nn.Module):
+    """Logit that the episode ends with this step."""
+
+    def __init__(self, hidden: int) -> None:
+        """Build the head."""
+        super().__init__()
+        self.read = Perceptron(hidden, hidden, 1, zero=True)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map ``(B, D)`` to logits ``(B,)``."""
+        return self.read(hidden)[..., 0]
+
+
+class Ensemble(nn.Module):
+    """Four small heads that predict a random projection of the next state; they differ where data lacks.
+
+    They read detached hidden states and learn on different halves of the rows, so their
+    disagreement is a cheap epistemic uncertainty that never shapes the model.
+    """
+
+    def __init__(self, hidden: int, latent: int, members: int, targets: int = 32) -> None:
+        """Build ``members`` heads for states of ``latent`` numbers."""
+        super().__init__()
+        self.members, self.targets = members, targets
+        self.inner = Projection(hidden, members * 48)
+        self.outer = nn.Parameter(torch.randn(members, 48, targets) * 48**-0.5)
+        mix = torch.randn(latent, targets) * latent**-0.5
+        self.register_buffer("mix", mix)  # (F, targets)
+        self.register_buffer("scale", torch.ones(targets))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map ``(B, D)`` to predictions ``(B, K, targets)``."""
+        inner = nn.functional.silu(self.inner(hidden.detach()))
+        inner = inner.view(hidden.shape[0], self.members, -1)  # (B, K, 48)
+        return torch.stack([matmul_rows(inner[:, k], w) for k, w in enumerate(self.outer)], 1)
+
+    def target(self, latent: Tensor) -> Tensor:
+        """Project the latent of the next state, ``(B, F)``, to ``(B, targets)``."""
+        return latent @ self.mix
+
+    def loss(self, hidden: Tensor, latent: Tensor, weight: Tensor) -> Tensor:
+        """Return the mean squared error; each row teaches about half of the members."""
+        target = self.target(latent)
+        error = (self(hidden) - target[:, None]).square().mean(-1)  # (B, K)
+        turns = torch.randint(0, 2, error.shape, device=error.device) * weight[:, None]
+        with torch.no_grad():
+            self.scale.lerp_(target.std(0).clamp(min=1e-3).float(), 0.02)
+        return (error * turns).sum() / turns.sum().clamp(min=1)
+
+    def disagreement(self, hidden: Tensor) -> Tensor:
+        """Return the spread of the members ``(B,)``, in units of the targets' standard deviation."""
+        return (self(hidden).std(1) / self.scale).mean(-1)

@@ -1,0 +1,156 @@
+"""Imagination: many episodes predicted side by side, one forward pass a step."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .batch import Prediction, State
+from .cache import Ring, RingCache
+from .errors import MissingModalityError, NonFiniteError
+from .fused import FusedLlama
+from .layout import Block
+from .noise import gumbel
+
+if TYPE_CHECKING:
+    from .worldgpt import WorldGPT
+
+
+class TransformersLoop:
+    """The step loop for any backbone of transformers."""
+
+    def __init__(self, model: WorldGPT, ring: Ring) -> None:
+        """Build the cache of ``ring`` for the backbone of ``model``."""
+        self.backbone, self.ring = model.backbone, ring
+        self.cache = RingCache(ring, model.backbone.inverse_frequencies())
+
+    @property
+    def keys(self) -> list[Tensor]:
+        """The cached keys of each layer, ``(B, kv, S, head)``."""
+        return self.cache.keys
+
+    @property
+    def values(self) -> list[Tensor]:
+        """The cached values of each layer, ``(B, kv, S, head)``."""
+        return self.cache.values
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Run one block, ``(B, size, D)``; return ``(B, 1 + signals, D)``."""
+        positions = self.ring.positions[self.ring.slot][None]
+        hidden = self.backbone(tokens, self.ring.mask(), positions, self.cache)
+        return hidden[:, self.ring.block.kept - 1 :]
+
+    def turn_back(self) -> None:
+        """Turn all keys back by the length of the ring."""
+        self.cache.turn_back()
+
+
+class Imagination:
+    """A bounded memory of what was imagined, and one step further for every row.
+
+    Args:
+        model: the world model; its weights are read when the engine is built.
+        rows: episodes side by side.
+        temperature: of the sampled codes; 0 takes the most likely ones.
+        block: the combination that is read and predicted.
+        fused: use the hand-written loop where the backbone allows it.
+    """
+
+    def __init__(
+        self, model: WorldGPT, rows: int, temperature: float, block: Block, fused: bool = True
+    ) -> None:
+        """See the class."""
+        self.model, self.rows, self.temperature, self.block = model, rows, temperature, block
+        self.ring = Ring(rows, model.config.context, block, model.device)
+        self.loop: FusedLlama | TransformersLoop
+        if fused and FusedLlama.supports(model.backbone.model):
+            self.loop = FusedLlama(model.backbone.model, self.ring)
+        else:
+            self.loop = TransformersLoop(model, self.ring)
+
+    @torch.no_grad()
+    def reset(self, rows: Tensor | None = None) -> None:
+        """Forget the history of ``rows`` (bool mask or indices; all by default)."""
+        self.ring.age[... if rows is None else rows] = 0
+
+    @torch.no_grad()
+    def step(self, state: State, action: Tensor, noise: Tensor | None = None) -> Prediction:
+        """Predict what follows ``action`` in ``state``, given what each row has seen before.
+
+        Args:
+            state: the present state, ``(B, C, G)`` codes per input modality.
+            action: ``(B,)`` int64, ``(B, parts)`` int64 or ``(B, n)`` float32.
+            noise: ``(B,)`` int64 keys, needed when the temperature is above 0; a key's row is the
+                same bits at any batch size.
+
+        Raises:
+            MissingModalityError: if ``state`` lacks a modality that this engine reads.
+            NonFiniteError: if the model gives NaN or infinity.
+        """
+        missing = [str(m) for m in self.block.inputs if m not in state]
+        if missing:
+            raise MissingModalityError(f"the state lacks {missing}, which this engine reads.")
+        step = self.model.embed_step(state, action, self.block)
+        hidden = self.loop.forward(step.tokens)
+        if self.ring.advance():
+            self.loop.turn_back()
+        out = self.model.read(hidden, state, step, self.block)
+        codes = {m: self._choose(logits, noise) for m, logits in out.logits.items()}
+        latent = self.model.latent(codes)
+        prediction = Prediction(
+            state=codes,
+            reward=self.model.reward_head.expect(out.reward),
+            termination=(out.termination / self.model.config.termination_temperature).sigmoid(),
+            uncertainty=self.model.ensemble.disagreement(out.hidden),
+            consistency=self.model.consistency(latent) if latent else torch.ones(self.rows),
+        )
+        self._check(prediction, out.logits)
+        return prediction
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Return all that is remembered, as tensors (copies)."""
+        tensors = {"age": self.ring.age.clone(), "slot": torch.tensor(self.ring.slot)}
+        for number, (keys, values) in enumerate(
+            zip(self.loop.keys, self.loop.values, strict=True)
+        ):
+            tensors[f"keys/{number}"], tensors[f"values/{number}"] = keys.clone(), values.clone()
+        return tensors
+
+    def restore(self, snapshot: dict[str, Tensor]) -> None:
+        """Return to a :meth:`snapshot` of an engine of the same rows and combination."""
+        self.ring.age, self.ring.slot = snapshot["age"].clone(), int(snapshot["slot"])
+        layers = sum(name.startswith("keys/") for name in snapshot)
+        self.loop.keys[:] = [snapshot[f"keys/{n}"].clone() for n in range(layers)]
+        self.loop.values[:] = [snapshot[f"values/{n}"].clone() for n in range(layers)]
+
+    def select(self, rows: Tensor) -> Imagination:
+        """Return a fork: a new engine whose rows continue the chosen ``rows`` (indices, repeats allowed)."""
+        other = copy.copy(self)
+        other.__init__(  # type: ignore[misc]
+            self.model, len(rows), self.temperature, self.block, isinstance(self.loop, FusedLlama)
+        )
+        snapshot = self.snapshot()
+        slot = snapshot.pop("slot")
+        other.restore({name: t[rows] for name, t in snapshot.items()} | {"slot": slot})
+        return other
+
+    def _choose(self, logits: Tensor, noise: Tensor | None) -> Tensor:
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        if noise is None:
+            raise ValueError("a temperature above 0 needs noise keys; pass noise=, (B,) int64.")
+        jitter = gumbel(noise, logits[0].numel()).view_as(logits)
+        return (logits / self.temperature + jitter).argmax(-1)
+
+    def _check(self, prediction: Prediction, logits: State) -> None:
+        total = prediction.reward.sum() + prediction.termination.sum()
+        total = total + prediction.uncertainty.sum() + prediction.consistency.sum()
+        total = total + sum(part.sum() for part in logits.values())
+        if not torch.isfinite(total):
+            raise NonFiniteError(
+                "the world model gave NaN or infinity, and the step was not taken; its weights are "
+                "damaged or did not converge. Load another checkpoint, or train with a lower rate."
+            )

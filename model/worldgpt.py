@@ -1,0 +1,266 @@
+"""WorldGPT: the multimodal world model (arXiv 2404.18202) with reward, end and uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from .backbone import Backbone
+from .batch import Batch, LossOutput, Prediction, State, flatten_time
+from .codecs import Codec, build_codec
+from .configuration import WorldGPTConfig
+from .consistency import Consistency
+from .embeddings import ActionEmbedding, CellEmbedding, TokenProjection
+from .errors import MissingModalityError
+from .heads import Ensemble, RewardHead, StateHead, TerminationHead
+from .layout import Block, TokenCounts, additive
+from .losses import LossWeights, objective
+from .modalities import Modality
+
+if TYPE_CHECKING:
+    from .imagination import Imagination
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """What one pass of the backbone says about a step.
+
+    Attributes:
+        logits: per requested modality ``(B, C, G, V)``.
+        reward: bin logits ``(B, bins)``.
+        termination: logits ``(B,)``.
+        hidden: the action slot's hidden states ``(B, D)``.
+    """
+
+    logits: dict[Modality, Tensor]
+    reward: Tensor
+    termination: Tensor
+    hidden: Tensor
+
+
+@dataclass(frozen=True)
+class StepInput:
+    """The embedded tokens of one step, and the cell embeddings that the state heads look at."""
+
+    tokens: Tensor  # (B, size, D)
+    cells: dict[Modality, Tensor]  # (B, C, E)
+
+
+class WorldGPT(PreTrainedModel):
+    """A learned world: reads any modalities of a state and an action, predicts any of the next.
+
+    One step is one forward pass of the language model (WorldGPT §3.1): the hidden states at the
+    signal tokens give all codes of the next state in parallel; reward, termination and uncertainty
+    are read at the action slot of the same pass.
+
+    Args:
+        config: sizes, modalities and actions; see :class:`WorldGPTConfig`.
+    """
+
+    config_class = WorldGPTConfig
+    config: WorldGPTConfig
+    main_input_name = "batch"
+
+    def __init__(self, config: WorldGPTConfig) -> None:
+        """Build the model, randomly initialised."""
+        super().__init__(config)
+        self.specs = config.specs
+        self.action_spec = config.action_spec
+        codecs = {str(m): build_codec(s, config.codecs.get(str(m))) for m, s in self.specs.items()}
+        self.codecs = nn.ModuleDict(codecs)
+        self.tokens = TokenCounts(tuple((m, self._token_count(m)) for m in self.specs))
+        self.backbone = Backbone(config.backbone)
+        width, hidden = config.cell_width, self.backbone.hidden
+        self.cell_embeddings = nn.ModuleDict({m: CellEmbedding(c, width) for m, c in codecs.items()})
+        self.token_projections = nn.ModuleDict(
+            {m: TokenProjection(c.cells, width, self.tokens[Modality(m)], hidden)
+             for m, c in codecs.items()}
+        )  # fmt: skip
+        self.action_slot = nn.Parameter(torch.randn(hidden) * 0.5)
+        self.action_embedding = ActionEmbedding(self.action_spec, hidden)
+        self.signal_tokens = nn.ParameterDict(
+            {str(m): nn.Parameter(torch.randn(n, hidden) * 0.5) for m, n in self.tokens.counts}
+        )
+        self.state_heads = nn.ModuleDict(
+            {m: StateHead(c, self.tokens[Modality(m)], width, hidden) for m, c in codecs.items()}
+        )
+        self.reward_head = RewardHead(hidden, config.reward_bins)
+        self.termination_head = TerminationHead(hidden)
+        self.ensemble = Ensemble(hidden, sum(self.latent_sizes.values()), config.ensemble)
+        self.consistency = Consistency(self.latent_sizes)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave every module as its own constructor made it."""
+
+    def _token_count(self, modality: Modality) -> int:
+        rows, columns = self.codec(modality).grid
+        if modality is Modality.IMAGE:
+            return rows if self.config.image_tokens == "rows" else rows * columns
+        return 1
+
+    def codec(self, modality: Modality) -> Codec:
+        """Return the codec of ``modality``."""
+        return self.codecs[str(modality)]  # type: ignore[return-value]
+
+    @property
+    def latent_sizes(self) -> dict[Modality, int]:
+        """Width of the latent of each modality."""
+        return {m: self.codec(m).latent_size for m in self.specs}
+
+    # raw <-> state ------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode(self, observation: Mapping[Any, Tensor | np.ndarray]) -> State:
+        """Return the state of a batch of raw observations.
+
+        Args:
+            observation: per modality (or its key) ``(B, *spec.shape)``, array or tensor.
+
+        Raises:
+            MissingModalityError: if a key is not a modality of this world.
+        """
+        state = {}
+        for key, raw in observation.items():
+            if key not in {str(m) for m in self.specs}:
+                raise MissingModalityError(
+                    f"this world has no {str(key)!r}; it has {[str(m) for m in self.specs]}."
+                )
+            raw = torch.from_numpy(raw) if isinstance(raw, np.ndarray) else raw
+            state[Modality(key)] = self.codec(Modality(key)).encode(raw.to(self.device))
+        return {m: state[m] for m in self.specs if m in state}
+
+    @torch.no_grad()
+    def decode(self, state: State) -> dict[Modality, Tensor]:
+        """Return the raw observations ``(B, *spec.shape)`` of a state."""
+        return {m: self.codec(m).decode(codes) for m, codes in state.items()}
+
+    @torch.no_grad()
+    def latent(self, state: State) -> dict[Modality, Tensor]:
+        """Return what a policy sees of a state, per modality ``(B, F)`` float32 in [-1, 1]."""
+        return {m: self.codec(m).latent(codes) for m, codes in state.items()}
+
+    # one step -----------------------------------------------------------------------------------
+
+    def embed_step(self, state: State, action: Tensor, block: Block) -> StepInput:
+        """Embed the tokens of one step: codes ``(B, C, G)`` and actions to ``(B, size, D)``."""
+        slot, signal = self.action_embedding(action)  # (B, D) each
+        cells = {m: self.cell_embeddings[str(m)](state[m]) for m in block.inputs}
+        parts = [self.token_projections[str(m)](cells[m]) for m in block.inputs]
+        parts.append((self.action_slot + slot)[:, None])
+        if block.outputs:
+            asked = torch.cat([self.signal_tokens[str(m)] for m in block.outputs])  # (signals, D)
+            parts.append(asked + signal[:, None])
+        return StepInput(torch.cat(parts, 1), cells)
+
+    def read(self, hidden: Tensor, state: State, step: StepInput, block: Block) -> ReadOut:
+        """Read everything from the hidden states of the action and signal tokens.
+
+        Args:
+            hidden: ``(B, 1 + signals, D)``.
+            state: the present state, ``(B, C, G)`` per modality.
+            step: what :meth:`embed_step` gave.
+            block: the combination.
+        """
+        logits = {}
+        for modality, span in block.signal_slices().items():
+            tokens = hidden[:, span.start - block.kept + 1 : span.stop - block.kept + 1]
+            head = self.state_heads[str(modality)]
+            logits[modality] = head(tokens, step.cells.get(modality), state.get(modality))
+        action = hidden[:, 0]
+        return ReadOut(logits, self.reward_head(action), self.termination_head(action), action)
+
+    def read_window(self, batch: Batch, block: Block) -> ReadOut:
+        """Run windows ``(B, T)`` through the backbone in one pass; rows of the result are ``B T``."""
+        rows, steps = batch.reward.shape
+        state = flatten_time(batch.now)
+        step = self.embed_step(state, batch.action.flatten(0, 1), block)
+        tokens = step.tokens.view(rows, steps * block.size, -1)  # (B, T size, D)
+        mask = additive(block.window_visibility(steps, self.config.context))[None, None]
+        positions = block.window_positions(steps).to(tokens.device)
+        hidden = self.backbone(tokens, mask.to(tokens.device), positions)
+        hidden = hidden.view(rows * steps, block.size, -1)[:, block.kept - 1 :]
+        return self.read(hidden, state, step, block)
+
+    def forward(
+        self,
+        batch: Batch,
+        inputs: Sequence[Modality] | None = None,
+        outputs: Sequence[Modality] | None = None,
+        weights: LossWeights | None = None,
+    ) -> LossOutput:
+        """Return the training loss of a batch of windows, and figures to log.
+
+        Args:
+            batch: windows of transitions.
+            inputs: modalities that are read, all by default.
+            outputs: modalities that are predicted, all by default.
+            weights: of the parts of the loss.
+        """
+        block = self.tokens.block(inputs, outputs)
+        out = self.read_window(batch, block)
+        return objective(self, out, batch, weights or LossWeights())
+
+    @torch.no_grad()
+    def predict(
+        self, state: State, action: Tensor, outputs: Sequence[Modality] | None = None
+    ) -> Prediction:
+        """Predict one step without history.
+
+        Args:
+            state: any non-empty subset of the modalities, ``(B, C, G)`` codes each.
+            action: ``(B,)`` int64, or ``(B, parts)``; see the action spec.
+            outputs: the modalities to predict, all by default.
+
+        Returns:
+            The prediction; the most likely codes.
+        """
+        rows = len(action)
+        engine = self.imagination(rows, temperature=0.0, inputs=tuple(state), outputs=outputs)
+        return engine.step(state, action)
+
+    def imagination(
+        self,
+        rows: int,
+        *,
+        temperature: float | None = None,
+        inputs: Sequence[Modality] | None = None,
+        outputs: Sequence[Modality] | None = None,
+    ) -> Imagination:
+        """Return an engine that imagines ``rows`` episodes side by side, one pass a step."""
+        from .imagination import Imagination
+
+        temperature = self.config.temperature if temperature is None else temperature
+        return Imagination(self, rows, temperature, self.tokens.block(inputs, outputs))
+
+    # disk ---------------------------------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | Path, **extra: Any) -> None:  # type: ignore[override]
+        """Write the model to ``folder``: config.json, model.safetensors, manifest.json (atomic)."""
+        from .checkpoint import save_model
+
+        save_model(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, name_or_path: str | Path, device: str | torch.device = "cpu", **settings: Any
+    ) -> WorldGPT:
+        """Load an embedded world by name or any saved one by its folder.
+
+        Args:
+            name_or_path: ``"doorkey"``, … or a folder written by :meth:`save_pretrained`.
+            device: where the weights go.
+            **settings: fields of the configuration to change, such as ``horizon=32``.
+
+        Raises:
+            CheckpointError: if nothing is there, or a file is truncated or not as it was written.
+        """
+        from .checkpoint import load_model
+
+        return load_model(name_or_path, settings).to(device)
