@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from worldgpt_env.errors import MissingDependencyError
 from worldgpt_env.model.modalities import ImageSpec, Modality, TextSpec
 
-from .world import MissingExtraError, Observation, World
+from .world import Observation, World
 
 try:
     from minigrid.core.grid import Grid
     from minigrid.envs.doorkey import DoorKeyEnv
 except ImportError as error:
-    raise MissingExtraError(
+    raise MissingDependencyError(
         'world "doorkey" needs MiniGrid; type: pip install "worldgpt-env[minigrid]"'
     ) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.errors import ConfigurationError
 
 from .world import World
 
@@ -34,7 +34,7 @@ def make_world(name: str, **options: Any) -> World:
 
     Raises:
         ConfigurationError: the name, an option or its value is unknown.
-        MissingExtraError: the package behind the world is not installed.
+        MissingDependencyError: the package behind the world is not installed.
         WorldError: the world cannot start here, for example without working sound.
     """
     if name not in _WORLDS:
