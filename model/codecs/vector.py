@@ -29,35 +29,44 @@ class VectorCodecConfig:
 
 
 class VectorCodec(Codec):
-    """Bins numbers evenly after symlog, or one bin per whole number where there are only those."""
+    """Bins numbers evenly, on a straight scale or after symlog, whichever loses less.
+
+    Whole bounds that are fewer than ``bins`` apart get a bin at every whole number between them
+    (and at halves, thirds, ... as far as the bins go), so that counters and switches are exact.
+    """
 
     modality = Modality.VECTOR
     spec: VectorSpec
+    config: VectorCodecConfig
     low: Tensor
     high: Tensor
-    whole: Tensor
-    centres: Tensor
-    positions: Tensor
+    exact: Tensor
+    last: Tensor
+    curved: Tensor
 
     def __init__(self, spec: VectorSpec, config: VectorCodecConfig | None = None) -> None:
-        """Make one cell per number of ``spec``; until :meth:`fit_statistics` no number is whole."""
+        """Make one cell per number of ``spec``."""
         config, size = config or VectorCodecConfig(), len(spec.names)
         super().__init__(
             spec, config, grid=(1, size), digits=1, levels=config.bins, latent_size=size
         )
         self.register_buffer("low", torch.tensor(spec.low, dtype=torch.float32))
         self.register_buffer("high", torch.tensor(spec.high, dtype=torch.float32))
-        self.register_buffer("whole", torch.zeros(size, dtype=torch.bool))
-        self.register_buffer("centres", torch.zeros(size, self.levels))
-        self.register_buffer("positions", torch.zeros(size, self.levels))
-        self._place_bins()
+        most, width = self.levels - 1, self.high - self.low
+        exact = (self.low == self.low.round()) & (self.high == self.high.round()) & (width <= most)
+        last = torch.where(exact, (most / width).floor() * width, most)  # (n,) the bin of ``high``
+        self.register_buffer("exact", exact)
+        self.register_buffer("last", last)
+        self.register_buffer("curved", torch.zeros(size, dtype=torch.bool))
 
     def fit_statistics(self, raw: Tensor) -> None:
-        """Find which numbers are whole in the sample ``(B, n)``, and place the bins anew."""
-        self._check_range(raw)
-        bounds_whole = (self.low == self.low.round()) & (self.high == self.high.round())
-        self.whole.copy_((raw == raw.round()).all(0) & bounds_whole)
-        self._place_bins()
+        """Choose each number's scale: the one that spreads the sample ``(B, n)`` over more bins."""
+        spread = []
+        for curved in (False, True):
+            self.curved.fill_(curved)
+            cells = self.encode(raw).unbind(1)  # n of (B, 1)
+            spread.append(torch.tensor([mean_cell_entropy(cell[:, None]) for cell in cells]))
+        self.curved.copy_((spread[1] > spread[0]).to(raw.device) & ~self.exact)
 
     def encode(self, raw: Tensor) -> Tensor:
         """Return the nearest bin of each number, ``(B, n, 1)``.
@@ -67,17 +76,23 @@ class VectorCodec(Codec):
                 more than rounding (1e-5 of the larger bound, at least 1e-5).
         """
         self._check_range(raw)
-        places = self._place(raw)  # (B, n)
-        return (places[..., None] - self.positions).abs().argmin(-1, keepdim=True)  # (B, n, 1)
+        low, high = self._bend(self.low), self._bend(self.high)
+        share = ((self._bend(raw) - low) / (high - low)).clamp(0.0, 1.0)  # (B, n)
+        return (share * self.last).round().long().unsqueeze(-1)  # (B, n, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Return the bin centres ``(B, n)`` float32 of ``codes`` ``(B, n, 1)``."""
+        """Return the middles ``(B, n)`` of the bins ``(B, n, 1)``; spare ones give ``high``."""
         self.check_codes(codes)
-        return self._look_up(self.centres, codes)
+        low, high = self._bend(self.low), self._bend(self.high)
+        bent = low + self._share(codes) * (high - low)
+        curved = bent.sign() * bent.abs().expm1()
+        straight = self.low + codes.squeeze(-1) * (self.high - self.low) / self.last
+        number = torch.where(self.curved, curved, straight)
+        return number.maximum(self.low).minimum(self.high)
 
     def latent(self, codes: Tensor) -> Tensor:
-        """Return the places of the bins between low (-1) and high (1), ``(B, n)``."""
-        return self._look_up(self.positions, codes)
+        """Return the places ``(B, n)`` of the bins, low (-1) to high (1) on their scale."""
+        return 2 * self._share(codes) - 1
 
     def health(self, raw: Tensor) -> dict[str, float]:
         """Return distinct codes, and the worst error of a number as a share of its range."""
@@ -89,33 +104,13 @@ class VectorCodec(Codec):
             "worst_error": float(error.max()),
         }
 
-    def _place_bins(self) -> None:
-        """Fill ``positions`` (in [-1, 1]) and ``centres``; spare bins repeat the last."""
-        last = torch.full_like(self.low, self.levels - 1)
-        fits = self.whole & (self.high - self.low <= last)
-        last = torch.where(fits, self.high - self.low, last)  # (n,)
-        step = torch.arange(self.levels, device=last.device, dtype=torch.float32)
-        positions = (2 * step / last[:, None] - 1).clamp(max=1.0)  # (n, V)
-        low, high = _symlog(self.low)[:, None], _symlog(self.high)[:, None]
-        curved = _symexp(low + (positions + 1) / 2 * (high - low))
-        straight = (self.low[:, None] + step).minimum(self.high[:, None])
-        centres = torch.where(fits[:, None], straight, curved)
-        centres = torch.where(self.whole[:, None], centres.round(), centres)
-        self.centres.copy_(centres.maximum(self.low[:, None]).minimum(self.high[:, None]))
-        self.positions.copy_(positions)
+    def _bend(self, numbers: Tensor) -> Tensor:
+        """Return ``sign(x) log(1 + |x|)`` of numbers on a curved scale, others as they are."""
+        return torch.where(self.curved, numbers.sign() * numbers.abs().log1p(), numbers)
 
-    def _place(self, raw: Tensor) -> Tensor:
-        """Return where ``raw`` ``(B, n)`` stands between low (-1) and high (1), on its scale."""
-        straight = (raw - self.low) / (self.high - self.low)
-        low, high = _symlog(self.low), _symlog(self.high)
-        curved = (_symlog(raw) - low) / (high - low)
-        fits = self.whole & (self.high - self.low <= self.levels - 1)
-        return 2 * torch.where(fits, straight, curved) - 1
-
-    def _look_up(self, table: Tensor, codes: Tensor) -> Tensor:
-        """Return the entries ``(B, n)`` of ``table`` ``(n, V)`` that ``codes`` name."""
-        rows = torch.arange(table.shape[0], device=codes.device)
-        return table[rows, codes.squeeze(-1)]
+    def _share(self, codes: Tensor) -> Tensor:
+        """Return how far the bins ``(B, n, 1)`` are from low (0) to high (1), ``(B, n)``."""
+        return (codes.squeeze(-1) / self.last).clamp(max=1.0)
 
     def _check_range(self, raw: Tensor) -> None:
         """Refuse numbers that are not finite or outside the range of the spec."""
@@ -129,13 +124,3 @@ class VectorCodec(Codec):
                 f"[{self.spec.low[number]:g}, {self.spec.high[number]:g}]; widen the range in the "
                 "VectorSpec of the world and record again."
             )
-
-
-def _symlog(x: Tensor) -> Tensor:
-    """Return ``sign(x) log(1 + |x|)``."""
-    return x.sign() * x.abs().log1p()
-
-
-def _symexp(x: Tensor) -> Tensor:
-    """Return the inverse of :func:`_symlog`."""
-    return x.sign() * x.abs().expm1()
