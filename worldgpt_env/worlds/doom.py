@@ -82,9 +82,7 @@ class DoomRoom(World):
         self._variables = [VARIABLES[name] for name in variables]
         self._caption = caption
         self._image_size = (int(image_size[0]), int(image_size[1]))
-        self._text = TextSpec.of(
-            STATE_WORDS + CAPTION_WORDS * caption, slots=6 + caption
-        )
+        self._text = TextSpec.of(STATE_WORDS + CAPTION_WORDS * caption, slots=6 + caption)
         _, low, high = zip(*self._variables, strict=True)
         samples = RATE * FRAME_SKIP // TICKS_PER_SECOND
         specs = {
@@ -145,9 +143,7 @@ class DoomRoom(World):
         if state is not None:
             me = game.get_game_variable(vzd.GameVariable.POSITION_Y)
             offset = next(o.position_y for o in state.objects if o.name == MONSTER) - me
-            self._side = (
-                "ahead" if abs(offset) < HALF_WIDTH else "left" if offset > 0 else "right"
-            )
+            self._side = "ahead" if abs(offset) < HALF_WIDTH else "left" if offset > 0 else "right"
         return self._side
 
     @staticmethod

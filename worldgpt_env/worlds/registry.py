@@ -40,7 +40,9 @@ def make_world(name: str, **options: Any) -> World:
     if name not in _WORLDS:
         raise ConfigurationError(f"there is no world {name!r}; choose one of {', '.join(_WORLDS)}.")
     module_name, class_name = _WORLDS[name].split(":")
-    world_class: type[World] = getattr(importlib.import_module(module_name, __package__), class_name)
+    world_class: type[World] = getattr(
+        importlib.import_module(module_name, __package__), class_name
+    )
     unknown = set(options) - set(world_class.options)
     if unknown:
         raise ConfigurationError(

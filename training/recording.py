@@ -1,0 +1,140 @@
+"""Recording: episodes of a real world in memory, what everything here learns from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
+
+from .dataset import Episode, RecordingError, read_description, read_episodes
+
+__all__ = ["Episode", "Recording", "RecordingError", "Transitions"]
+
+Paths = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """All steps of a recording in one row each; ``N`` steps, ``M`` moments.
+
+    Attributes:
+        observations: per modality ``(M, *shape)``, all moments of all episodes.
+        before: ``(N,)`` int64, the moment in which the action was taken; the next one is
+            ``before + 1``.
+        actions: ``(N,)`` or ``(N, n)``.
+        rewards: ``(N,)`` float32.
+        terminated: ``(N,)`` bool, the world ended with this step.
+        truncated: ``(N,)`` bool, the episode was cut after this step.
+        episode: ``(N,)`` int32, the number of the episode.
+        step: ``(N,)`` int32, the number of the step in its episode.
+    """
+
+    observations: dict[Modality, np.ndarray]
+    before: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    episode: np.ndarray
+    step: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return len(self.actions)
+
+
+@dataclass
+class Recording:
+    """Episodes of one world.
+
+    Attributes:
+        world: name of the world, as ``make_world`` knows it.
+        specs: shape of each modality, in token order.
+        action_spec: what an agent may do.
+        episodes: in the order in which they were lived.
+    """
+
+    world: str
+    specs: dict[Modality, ModalitySpec]
+    action_spec: ActionSpec
+    episodes: list[Episode]
+
+    @classmethod
+    def load(cls, paths: Paths) -> Recording:
+        """Read one dataset folder, or several of the same world one after another.
+
+        Raises:
+            RecordingError: a dataset is missing, empty, truncated or foreign, or they differ in
+                world, shapes or actions.
+        """
+        folders = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        if not folders:
+            raise RecordingError("no recording was named; give at least one folder.")
+        first = read_description(folders[0])
+        for folder in folders[1:]:
+            other = read_description(folder)
+            for what in ("world", "specs", "action_spec"):
+                if getattr(first, what) != getattr(other, what):
+                    raise RecordingError(
+                        f"{folders[0]} and {folder} differ in their {what}: "
+                        f"{getattr(first, what)} and {getattr(other, what)}; "
+                        "train on recordings of one world with the same options."
+                    )
+        episodes = [episode for folder in folders for episode in read_episodes(folder)]
+        return cls(first.world, first.specs, first.action_spec, episodes)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of all episodes."""
+        return sum(len(episode) for episode in self.episodes)
+
+    def split(self, held_out: float = 0.1, seed: int = 0) -> tuple[Recording, Recording]:
+        """Return two recordings, the second with a share ``held_out`` of the episodes.
+
+        Whole episodes are drawn, at least one on each side; the same seed draws the same ones.
+
+        Raises:
+            RecordingError: there are not two episodes, or the share is not between 0 and 1.
+        """
+        count = len(self.episodes)
+        if not 0 < held_out < 1 or count < 2:
+            raise RecordingError(
+                f"cannot hold out {held_out} of {count} episodes; "
+                "it takes two episodes and a share between 0 and 1."
+            )
+        held = min(max(round(held_out * count), 1), count - 1)
+        drawn = set(np.random.default_rng(seed).permutation(count)[:held].tolist())
+        train = [e for number, e in enumerate(self.episodes) if number not in drawn]
+        test = [e for number, e in enumerate(self.episodes) if number in drawn]
+        return self._with(train), self._with(test)
+
+    def transitions(self) -> Transitions:
+        """Return all steps in one row each; observations are copied once."""
+        lengths = np.array([len(episode) for episode in self.episodes])
+        steps = np.concatenate([np.arange(length) for length in lengths])  # (N,)
+        episode = np.repeat(np.arange(len(lengths)), lengths)  # (N,)
+        first = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])  # moment at which each begins
+        last = steps == lengths[episode] - 1  # (N,)
+        ends = [(e.terminated, e.truncated) for e in self.episodes]
+        terminated, truncated = np.array(ends, bool).T
+        return Transitions(
+            {
+                modality: np.concatenate([e.observations[modality] for e in self.episodes])
+                for modality in self.specs
+            },
+            first[episode] + steps,
+            np.concatenate([e.actions for e in self.episodes]),
+            np.concatenate([e.rewards for e in self.episodes]),
+            last & terminated[episode],
+            last & truncated[episode],
+            episode.astype(np.int32),
+            steps.astype(np.int32),
+        )
+
+    def _with(self, episodes: list[Episode]) -> Recording:
+        return Recording(self.world, self.specs, self.action_spec, episodes)
