@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 from worldgpt_env.errors import ConfigurationError
 
 from .world import World
 
-_WORLDS = {
+_WORLDS: dict[str, str | type[World]] = {
     "doorkey": ".doorkey:DoorKeyWorld",
     "doom-basic": ".doom:DoomBasicWorld",
     "doom-audio": ".doom:DoomAudioWorld",
@@ -17,8 +18,27 @@ _WORLDS = {
 
 
 def world_names() -> tuple[str, ...]:
-    """Return the names that :func:`make_world` knows."""
+    """Return the names that :func:`make_world` knows, your own registered ones included."""
     return tuple(_WORLDS)
+
+
+def register_world(world_class: type[World]) -> None:
+    """Make your own world known to :func:`make_world`, under its ``world_name``, in this process.
+
+    Raises:
+        ConfigurationError: the class is no :class:`World`, its name is taken, or is not made of
+            letters, digits, ``-`` and ``_``.
+    """
+    if not (isinstance(world_class, type) and issubclass(world_class, World)):
+        raise ConfigurationError(f"{world_class!r} is no world; derive its class from World.")
+    name = getattr(world_class, "world_name", "")
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):
+        raise ConfigurationError(
+            f"{world_class.__name__}.world_name is {name!r}; use letters, digits, '-' and '_'."
+        )
+    if _WORLDS.get(name, world_class) is not world_class:
+        raise ConfigurationError(f"there is a world {name!r} already; choose another world_name.")
+    _WORLDS[name] = world_class
 
 
 def make_world(name: str, **options: Any) -> World:
