@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from worldgpt_env.errors import MissingDependencyError
+from worldgpt_env.errors import ConfigurationError, MissingDependencyError
 from worldgpt_env.model.modalities import ImageSpec, Modality, TextSpec
 
 from .world import Observation, World
@@ -23,6 +23,7 @@ except ImportError as error:
 # 5x5 grid is one cell, so that a cell changes only when its tile does.
 TILE = 16
 RENDER_TILE = 64
+SIZE = 5
 ACTIONS = ("turn left", "turn right", "forward", "pick up", "drop", "toggle", "done")
 WORDS = ["goal", "carrying", "nothing", "key", "door", "locked", "closed", "open"]
 
@@ -32,8 +33,8 @@ class DoorKeyWorld(World):
 
     | modality | shape, dtype | content |
     |---|---|---|
-    | ``image`` | (80, 80, 3) uint8 | the whole grid, one 16x16 cell a tile, without view highlight |
-    | ``text``  | (5,) int64 | the mission's end and the state: "goal carrying key door open" |
+    | ``image`` | (80, 80, 3) uint8 | the whole grid from above, 16x16 pixels a tile |
+    | ``text`` | (5,) int64 | the mission and the state: "goal carrying key door open" |
 
     Reward is 1.0 when the goal is reached and 0.0 otherwise: MiniGrid's own discount by elapsed
     time depends on a clock that no observation shows. 250 steps without success are a time limit
@@ -41,17 +42,27 @@ class DoorKeyWorld(World):
 
     Args:
         max_steps: the time limit.
+        outer_wall: show the wall around the room. It never changes; without it the image is
+            (48, 48, 3), a third of the cells.
         render_mode: ``"rgb_array"`` or None.
     """
 
     world_name = "doorkey"
-    options = ("max_steps", "render_mode")
+    options = ("max_steps", "outer_wall", "render_mode")
 
-    def __init__(self, max_steps: int = 250, render_mode: str | None = "rgb_array") -> None:
+    def __init__(
+        self,
+        max_steps: int = 250,
+        outer_wall: bool = True,
+        render_mode: str | None = "rgb_array",
+    ) -> None:
         """Build the room; nothing runs before ``reset``."""
-        self._game = _Room(size=5, max_steps=max_steps)
+        if max_steps < 1:
+            raise ConfigurationError(f"max_steps is {max_steps}; give at least one step.")
+        self._game = _Room(size=SIZE, max_steps=max_steps)
         self._text = TextSpec.of(WORDS, slots=5)
-        side = TILE * self._game.width
+        self._border = 0 if outer_wall else TILE
+        side = TILE * SIZE - 2 * self._border
         specs = {Modality.IMAGE: ImageSpec(side, side), Modality.TEXT: self._text}
         self._declare(specs, ACTIONS, render_mode)
 
@@ -66,7 +77,10 @@ class DoorKeyWorld(World):
 
     def _observe(self) -> tuple[Observation, str]:
         text = self._game.sentence()
-        return {"image": self._game.draw(TILE), "text": self._text.encode(text)}, text
+        image = self._game.draw(TILE)  # (80, 80, 3)
+        if self._border:
+            image = image[self._border : -self._border, self._border : -self._border].copy()
+        return {"image": image, "text": self._text.encode(text)}, text
 
     def render(self) -> np.ndarray | None:
         """Return the grid, ``(320, 320, 3)`` uint8, or None without a render mode."""
