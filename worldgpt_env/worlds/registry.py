@@ -59,10 +59,7 @@ def make_world(name: str, **options: Any) -> World:
     """
     if name not in _WORLDS:
         raise ConfigurationError(f"there is no world {name!r}; choose one of {', '.join(_WORLDS)}.")
-    module_name, class_name = _WORLDS[name].split(":")
-    world_class: type[World] = getattr(
-        importlib.import_module(module_name, __package__), class_name
-    )
+    world_class = _class_of(_WORLDS[name])
     unknown = set(options) - set(world_class.options)
     if unknown:
         raise ConfigurationError(
@@ -70,3 +67,14 @@ def make_world(name: str, **options: Any) -> World:
             f"it has {', '.join(world_class.options)}."
         )
     return world_class(**options)
+
+
+def _class_of(entry: str | type[World]) -> type[World]:
+    """Return the class that ``"module:Class"`` names; a class is returned as it is."""
+    if not isinstance(entry, str):
+        return entry
+    module_name, class_name = entry.split(":")
+    world_class: type[World] = getattr(
+        importlib.import_module(module_name, __package__), class_name
+    )
+    return world_class
