@@ -1,0 +1,213 @@
+"""ImaginedVecEnv: a dream as the vector environment of Stable-Baselines3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env.base_vec_env import (
+    VecEnv,
+    VecEnvIndices,
+    VecEnvObs,
+    VecEnvStepReturn,
+)
+
+from worldgpt_env.errors import ClosedEnvironmentError, ConfigurationError, ResetNeededError
+from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.modalities import Modality
+from worldgpt_env.simulator import DEFAULT_WORLD, Simulator, SimulatorConfig, SimulatorStep
+from worldgpt_env.start_states import StartStates
+
+Observation = dict[str, np.ndarray]
+
+
+class ImaginedVecEnv(VecEnv):
+    """Imagined episodes side by side, one forward pass a step, for any Stable-Baselines3 algorithm.
+
+    A row whose episode ends starts a new one at once, and its last observation is kept in
+    ``info["terminal_observation"]``. A dream that is only cut (by the horizon, or because it can no
+    longer be trusted) says ``info["TimeLimit.truncated"] = True``, so that the value of its last
+    state is estimated and not taken for zero. Every ``info`` has ``uncertainty`` and
+    ``consistency``; one that ends an episode also has ``truncated_by`` and, as ``Monitor`` writes
+    it, ``episode`` with return ``r`` and length ``l``.
+
+    Args:
+        model: name of an embedded world, folder of a model, or a :class:`WorldGPT`.
+        num_envs: rows imagined side by side.
+        obs_mode: ``"latent"`` (a small vector per modality, fastest) or ``"decoded"`` (raw).
+        modalities: the modalities that the agent observes, all by default.
+        horizon: imagined steps before truncation; the model's own by default.
+        start_states: ``"first"``, ``"visited"``, ``"mixed"``, a file or folder, or StartStates.
+        temperature: of the dream; the model's own by default.
+        max_uncertainty: a less certain step truncates the episode; never by default.
+        uncertainty_penalty: times the uncertainty of a step, taken off its reward.
+        seed: of the first reset; row ``i`` gets ``seed + i``. The same seed gives the same dreams.
+        device: where the model computes.
+
+    Example:
+        >>> from stable_baselines3 import PPO
+        >>> PPO("MultiInputPolicy", ImaginedVecEnv("doorkey"), n_steps=32).learn(100_000)
+    """
+
+    def __init__(
+        self,
+        model: WorldGPT | str | Path = DEFAULT_WORLD,
+        num_envs: int = 64,
+        obs_mode: str = "latent",
+        *,
+        modalities: Iterable[Modality | str] | None = None,
+        horizon: int | None = None,
+        start_states: str | Path | StartStates = "mixed",
+        temperature: float | None = None,
+        max_uncertainty: float | None = None,
+        uncertainty_penalty: float = 0.0,
+        seed: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        """Open the model; the first :meth:`reset` begins the dreams."""
+        config = SimulatorConfig(
+            obs_mode=obs_mode,
+            modalities=None if modalities is None else tuple(modalities),
+            horizon=horizon,
+            start_states=start_states,
+            temperature=temperature,
+            max_uncertainty=max_uncertainty,
+            uncertainty_penalty=uncertainty_penalty,
+        )
+        self.simulator = Simulator(model, num_envs, config, device=device)
+        self._returns = np.zeros(num_envs, np.float64)
+        self._lengths = np.zeros(num_envs, np.int64)
+        self._actions: np.ndarray | None = None
+        self._closed = False
+        super().__init__(num_envs, self.simulator.observation_space, self.simulator.action_space)
+        if seed is not None:
+            self.seed(seed)
+
+    @property
+    def model(self) -> WorldGPT:
+        """The world model that is dreamt with."""
+        return self.simulator.model
+
+    # episodes -----------------------------------------------------------------------------------
+
+    def reset(self) -> VecEnvObs:
+        """Begin a new episode in every row and return the observations, ``(N, ...)`` per key."""
+        self._need_open()
+        seeded = any(seed is not None for seed in self._seeds)
+        if any(self._options):
+            for row, (seed, options) in enumerate(zip(self._seeds, self._options, strict=True)):
+                self.simulator.reset([row], [seed], options or None)
+        else:
+            self.simulator.reset(seeds=self._seeds if seeded else None)
+        self._reset_seeds()
+        self._reset_options()
+        self._returns[:], self._lengths[:], self._actions = 0, 0, None
+        starts = self.simulator.start_index.tolist()
+        self.reset_infos = [{"start_index": start} for start in starts]
+        return self.simulator.observe()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Take the actions ``(N, ...)`` of the next step."""
+        self._need_open()
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Imagine one step; rows that end begin anew.
+
+        Returns:
+            Observations per key ``(N, ...)``, rewards ``(N,)`` float32, dones ``(N,)`` bool, infos.
+        """
+        if self._actions is None:
+            raise ResetNeededError("step_wait was called first; call step(actions) instead.")
+        actions, self._actions = self._actions, None
+        step = self.simulator.step(actions)
+        self._returns += step.reward
+        self._lengths += 1
+        observation = self.simulator.observe(step.state)
+        infos = [
+            {"uncertainty": uncertainty, "consistency": consistency, "TimeLimit.truncated": False}
+            for uncertainty, consistency in zip(
+                step.uncertainty.tolist(), step.consistency.tolist(), strict=True
+            )
+        ]
+        dones = step.terminated | step.truncated
+        if dones.any():
+            self._begin_anew(np.flatnonzero(dones), step, observation, infos)
+        return observation, step.reward, dones, infos
+
+    def _begin_anew(
+        self,
+        rows: np.ndarray,
+        step: SimulatorStep,
+        observation: Observation,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Note how the ``rows`` ended, reset them, and put their first observations in place."""
+        for row in rows.tolist():
+            infos[row].update(
+                {
+                    "TimeLimit.truncated": bool(step.truncated[row]),
+                    "truncated_by": step.truncated_by[row],
+                    "terminal_observation": {key: v[row].copy() for key, v in observation.items()},
+                    "episode": {"r": float(self._returns[row]), "l": int(self._lengths[row])},
+                }
+            )
+        self._returns[rows], self._lengths[rows] = 0, 0
+        state = self.simulator.reset(rows)
+        begun = self.simulator.observe({m: codes[rows] for m, codes in state.items()})
+        for key, values in begun.items():
+            observation[key][rows] = values
+        for row in rows.tolist():
+            self.reset_infos[row] = {"start_index": int(self.simulator.start_index[row])}
+
+    def close(self) -> None:
+        """Forget the dreams; any further use is an error."""
+        self._closed = True
+
+    def _need_open(self) -> None:
+        if self._closed:
+            raise ClosedEnvironmentError("this ImaginedVecEnv was closed; make a new one.")
+
+    # what Stable-Baselines3 asks of the single environments --------------------------------------
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """Return the image of every row, ``(H, W, 3)`` uint8, or None in a world without images."""
+        image = self.simulator.raw().get(str(Modality.IMAGE))
+        return [None] * self.num_envs if image is None else list(image)
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Return an attribute of the dream once per row; all rows share it."""
+        if attr_name == "render_mode":
+            value: Any = "rgb_array"
+        else:
+            value = getattr(self if attr_name in self.__dict__ else self.simulator, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Refuse: the rows share one simulator, which is set up by the constructor."""
+        raise ConfigurationError(
+            f"{attr_name!r} of a running dream cannot be set; pass it to ImaginedVecEnv(...)."
+        )
+
+    def env_method(
+        self,
+        method_name: str,
+        *method_args: Any,
+        indices: VecEnvIndices = None,
+        **method_kwargs: Any,
+    ) -> list[Any]:
+        """Return the result of ``"render"`` for each row; a dream has no environments to call."""
+        if method_name != "render":
+            raise AttributeError(
+                f"the rows of a dream have no method {method_name!r}, only 'render'; "
+                "call the simulator of this ImaginedVecEnv."
+            )
+        images = self.get_images()
+        return [images[row] for row in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
+        """Return True for Monitor only: ``info["episode"]`` is written as it writes it."""
+        return [wrapper_class is Monitor for _ in self._get_indices(indices)]
