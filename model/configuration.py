@@ -44,6 +44,8 @@ class Preset:
             "vocab_size": 2,
             "max_position_embeddings": 4096,
             "tie_word_embeddings": False,
+            "bos_token_id": None,
+            "eos_token_id": None,
         }
 
 

@@ -146,8 +146,9 @@ class VectorSpec:
 
     def __post_init__(self) -> None:
         """Refuse bounds that do not belong to the names, or are empty intervals."""
-        for field in ("names", "low", "high"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
+        object.__setattr__(self, "names", tuple(self.names))
+        for field in ("low", "high"):  # numpy's numbers too, which JSON does not know
+            object.__setattr__(self, field, tuple(float(bound) for bound in getattr(self, field)))
         if not len(self.names) == len(self.low) == len(self.high):
             raise ConfigurationError("names, low and high of a vector must have one length.")
         for name, low, high in zip(self.names, self.low, self.high, strict=True):
@@ -193,8 +194,8 @@ class ActionSpec:
 
     def __post_init__(self) -> None:
         """Refuse unknown kinds and bounds of the wrong length."""
-        for field in ("sizes", "names", "low", "high"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
+        for field, kind in (("sizes", int), ("names", str), ("low", float), ("high", float)):
+            object.__setattr__(self, field, tuple(kind(item) for item in getattr(self, field)))
         if self.kind not in ("discrete", "box", "multidiscrete"):
             raise ConfigurationError(
                 f"action kind {self.kind!r} is unknown; use 'discrete', 'box' or 'multidiscrete'."
