@@ -154,7 +154,9 @@ class Ensemble(nn.Module):
         """Return the mean squared error; each row teaches about half of the members."""
         target = self.target(latent)
         error = (self(hidden) - target[:, None]).square().mean(-1)  # (B, K)
-        turns = torch.randint(0, 2, error.shape, device=error.device) * weight[:, None]
+        row = torch.arange(error.shape[0], device=error.device)[:, None]
+        member = torch.arange(self.members, device=error.device)
+        turns = ((row >> member) & 1) * weight[:, None]  # each member learns from half of the rows
         with torch.no_grad():
             self.scale.lerp_(target.std(0).clamp(min=1e-3).float(), 0.02)
         return (error * turns).sum() / turns.sum().clamp(min=1)

@@ -1,0 +1,210 @@
+"""One loop for every stage of training: batch, loss, step, log, save; resumable at any update."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .batch import LossOutput
+from .checkpoint import verify, write_folder
+from .errors import CheckpointError, ConfigurationError, NonFiniteError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of training: which loss, how long, how fast.
+
+    Attributes:
+        name: of the curves and of the progress bar.
+        updates: optimiser steps.
+        learning_rate: peak; warmed up over 3 % of the updates, then falling linearly to 0.
+        loss: gives the loss of an update from its number, so that a resumed run draws the same data.
+        parameters: exactly those that this stage trains.
+        weight_decay: of AdamW, on matrices alone.
+    """
+
+    name: str
+    updates: int
+    learning_rate: float
+    loss: Callable[[int], LossOutput]
+    parameters: list[nn.Parameter]
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse stages that train nothing."""
+        if self.updates < 1 or self.learning_rate <= 0 or not self.parameters:
+            raise ConfigurationError(
+                f"stage {self.name!r} has {self.updates} updates at rate {self.learning_rate} of "
+                f"{len(self.parameters)} parameters; all three must be positive."
+            )
+
+    def rate(self, update: int) -> float:
+        """Return the learning rate of ``update``."""
+        warm = max(1, int(0.03 * self.updates))
+        return self.learning_rate * min((update + 1) / warm, 1 - update / self.updates)
+
+
+class Observer(Protocol):
+    """Who is told about training: a progress bar, TensorBoard, a test."""
+
+    def start(self, stage: str, updates: int, done: int) -> None:
+        """A stage of ``updates`` begins, or goes on after ``done`` of them."""
+
+    def log(self, stage: str, update: int, metrics: dict[str, float]) -> None:
+        """The mean of the figures since the last call."""
+
+
+class Trainer:
+    """Runs stages one after another and keeps what is needed to go on after any interruption.
+
+    Args:
+        model: whose state is saved with the run.
+        folder: the run's own folder; a run found there is continued.
+        observer: is told about progress.
+        save_every: updates between two saves.
+        log_every: updates between two logs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        folder: Path,
+        observer: Observer,
+        save_every: int = 200,
+        log_every: int = 20,
+    ) -> None:
+        """See the class."""
+        self.model, self.folder, self.observer = model, folder, observer
+        self.save_every, self.log_every = save_every, log_every
+        self.finished: list[str] = []
+        self._pending: tuple[str, int, dict[str, Tensor]] | None = None
+        if (folder / "manifest.json").is_file():
+            self._resume()
+
+    def run(self, stage: Stage) -> None:
+        """Train ``stage`` to its end; return at once if this run has done so before.
+
+        Raises:
+            NonFiniteError: if ten updates in a row give no finite gradient.
+        """
+        if stage.name in self.finished:
+            return
+        optimizer = _optimizer(stage)
+        first = self._restore_optimizer(stage, optimizer)
+        self.observer.start(stage.name, stage.updates, first)
+        with self._saved_on_interrupt(stage, optimizer) as progress:
+            self._updates(stage, optimizer, first, progress)
+        self.finished.append(stage.name)
+        self.save(stage, stage.updates, None)
+
+    def _updates(
+        self, stage: Stage, optimizer: torch.optim.Optimizer, first: int, progress: list[int]
+    ) -> None:
+        sums: dict[str, float] = {}
+        skipped = count = 0
+        for update in range(first, stage.updates):
+            for group in optimizer.param_groups:
+                group["lr"] = stage.rate(update)
+            output = stage.loss(update)
+            optimizer.zero_grad(set_to_none=True)
+            output.loss.backward()
+            norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
+            skipped = 0 if torch.isfinite(norm) else skipped + 1
+            if skipped == 0:
+                optimizer.step()
+            if skipped >= 10:
+                raise NonFiniteError(
+                    f"stage {stage.name!r}: no finite gradient for ten updates before {update}; "
+                    "lower the learning rate, or look for NaN in the recording."
+                )
+            progress[0] = update + 1
+            for name, value in output.metrics.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            count += 1
+            if count == self.log_every or update + 1 == stage.updates:
+                means = {name: total / count for name, total in sums.items()}
+                self.observer.log(stage.name, update + 1, means | {"rate": stage.rate(update)})
+                sums, count = {}, 0
+            if (update + 1) % self.save_every == 0:
+                self.save(stage, update + 1, optimizer)
+
+    def save(self, stage: Stage, update: int, optimizer: torch.optim.Optimizer | None) -> None:
+        """Write the run (model, optimiser, place) in one atomic step."""
+
+        def write(draft: Path) -> None:
+            model = {n: t.detach().cpu().contiguous() for n, t in self.model.state_dict().items()}
+            save_file(model, draft / "model.safetensors")
+            moments = {} if optimizer is None else _moments(stage, optimizer)
+            save_file(moments, draft / "optimizer.safetensors")
+            place = {"finished": self.finished, "stage": stage.name, "update": update}
+            (draft / "run.json").write_text(json.dumps(place) + "\n")
+
+        write_folder(self.folder, write)
+
+    def _resume(self) -> None:
+        verify(self.folder)
+        place = json.loads((self.folder / "run.json").read_text())
+        try:
+            self.model.load_state_dict(load_file(self.folder / "model.safetensors"))
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{self.folder} holds a run of another model ({error}). "
+                "Choose another --out, or delete that folder."
+            ) from error
+        self.finished = list(place["finished"])
+        if place["stage"] not in self.finished:
+            moments = load_file(self.folder / "optimizer.safetensors")
+            self._pending = (place["stage"], place["update"], moments)
+
+    def _restore_optimizer(self, stage: Stage, optimizer: torch.optim.Optimizer) -> int:
+        if self._pending is None or self._pending[0] != stage.name:
+            return 0
+        _, update, moments = self._pending
+        self._pending = None
+        for number, parameter in enumerate(stage.parameters):
+            if f"{number}/step" in moments:
+                optimizer.state[parameter] = {
+                    name: moments[f"{number}/{name}"].to(parameter.device if name != "step" else "cpu")
+                    for name in ("step", "exp_avg", "exp_avg_sq")
+                }
+        return update
+
+    @contextmanager
+    def _saved_on_interrupt(
+        self, stage: Stage, optimizer: torch.optim.Optimizer
+    ) -> Iterator[list[int]]:
+        progress = [0]
+        try:
+            yield progress
+        except KeyboardInterrupt:
+            if progress[0]:
+                self.save(stage, progress[0], optimizer)
+            raise
+
+
+def _optimizer(stage: Stage) -> torch.optim.AdamW:
+    matrices = [p for p in stage.parameters if p.ndim >= 2]
+    others = [p for p in stage.parameters if p.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": stage.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.95))
+
+
+def _moments(stage: Stage, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimiser's tensors, numbered as the stage lists its parameters."""
+    return {
+        f"{number}/{name}": value.detach().cpu().contiguous()
+        for number, parameter in enumerate(stage.parameters)
+        for name, value in optimizer.state.get(parameter, {}).items()
+    }

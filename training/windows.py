@@ -1,0 +1,137 @@
+"""Windows of encoded transitions, with the rare events (rewards, ends) oversampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldgpt_env.model.batch import Batch, State
+from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.worldgpt import WorldGPT
+
+from .recording import Recording
+
+
+@dataclass(frozen=True)
+class EncodedRecording:
+    """A recording as codes; moments of all episodes lie one after another.
+
+    Attributes:
+        state: per modality ``(M, C, G)`` uint8 or int16 codes of all M moments.
+        action: ``(M, ...)``; the row of an episode's last moment is a repeat and never used.
+        reward: ``(M,)`` float32, likewise.
+        terminated: ``(M,)`` float32, likewise.
+        first: ``(E,)`` int64 moment at which each episode begins.
+        steps: ``(E,)`` int64 transitions of each episode.
+    """
+
+    state: State
+    action: Tensor
+    reward: Tensor
+    terminated: Tensor
+    first: np.ndarray
+    steps: np.ndarray
+
+
+def encode_recording(model: WorldGPT, recording: Recording, chunk: int = 512) -> EncodedRecording:
+    """Return the codes of every moment of ``recording``."""
+    state = {}
+    for modality in model.specs:
+        raw = np.concatenate([e.observations[modality] for e in recording.episodes])  # (M, ...)
+        dtype = torch.uint8 if model.codec(modality).levels <= 256 else torch.int16
+        parts = [
+            model.encode({modality: raw[i : i + chunk]})[modality].to(dtype).cpu()
+            for i in range(0, len(raw), chunk)
+        ]
+        state[modality] = torch.cat(parts)
+    steps = np.array([len(e.rewards) for e in recording.episodes])
+    ends = [np.zeros(len(e.rewards) + 1, np.float32) for e in recording.episodes]
+    for end, episode in zip(ends, recording.episodes, strict=True):
+        end[-2] = float(episode.terminated)
+    return EncodedRecording(
+        state,
+        torch.from_numpy(np.concatenate([_one_more(e.actions) for e in recording.episodes])),
+        torch.from_numpy(np.concatenate([_one_more(e.rewards) for e in recording.episodes])).float(),
+        torch.from_numpy(np.concatenate(ends)),
+        np.concatenate([[0], np.cumsum(steps + 1)[:-1]]),
+        steps,
+    )
+
+
+def _one_more(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values, values[-1:]])
+
+
+class WindowSampler:
+    """Draws batches of windows; the same update number always draws the same windows.
+
+    Args:
+        data: the encoded recording.
+        length: transitions of a window, T.
+        rows: windows of a batch, B.
+        event_share: share of windows that must hold an event: an end, or a reward that stands out.
+        seed: of all draws.
+    """
+
+    def __init__(
+        self, data: EncodedRecording, length: int, rows: int, event_share: float, seed: int
+    ) -> None:
+        """See the class."""
+        if not len(data.steps):
+            raise ConfigurationError("the recording holds no episode; collect one first.")
+        self.data, self.length, self.rows, self.seed = data, length, rows, seed
+        self.acted = np.concatenate(
+            [np.arange(f, f + n) for f, n in zip(data.first, data.steps, strict=True)]
+        )  # moments that have a transition
+        self.event, self.event_weight = self._events()
+        self.events = int(event_share * rows) if len(self.event) else 0
+
+    def _events(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the moments of events and how often to draw each: every kind equally often."""
+        reward, ended = self.data.reward.numpy(), self.data.terminated.numpy()
+        spread = np.ptp(reward[self.acted]) or 1.0
+        unusual = np.abs(reward - np.median(reward[self.acted])) > 0.02 * spread
+        moments = self.acted[(unusual | (ended > 0))[self.acted]]
+        kind = np.stack([np.round(reward[moments] / spread, 2), ended[moments]], 1)
+        _, which, counts = np.unique(kind, axis=0, return_inverse=True, return_counts=True)
+        weight = 1.0 / counts[which.reshape(-1)]
+        return moments, weight / max(weight.sum(), 1e-9)
+
+    def batch(self, update: int) -> Batch:
+        """Return the windows of ``update``, ``(B, T)``."""
+        generator = np.random.default_rng([self.seed, update])
+        anywhere = generator.choice(self.acted, self.rows - self.events)
+        event = generator.choice(self.event, self.events, p=self.event_weight) if self.events else []
+        inside = np.concatenate([anywhere, event]).astype(np.int64)  # (B,) a moment in each window
+        episode = np.searchsorted(self.data.first, inside, side="right") - 1
+        begin = inside - generator.integers(0, self.length, self.rows)
+        end = self.data.first[episode] + self.data.steps[episode]  # the last moment, (B,)
+        begin = np.maximum(np.minimum(begin, end - self.length), self.data.first[episode])
+        moments = begin[:, None] + np.arange(self.length + 1)  # (B, T + 1)
+        valid = torch.from_numpy((moments[:, :-1] < end[:, None]).astype(np.float32))
+        index = torch.from_numpy(np.minimum(moments, end[:, None]))
+        acted = index[:, :-1]
+        return Batch(
+            {m: codes[index].long() for m, codes in self.data.state.items()},
+            self.data.action[acted],
+            self.data.reward[acted],
+            self.data.terminated[acted],
+            valid,
+        )
+
+
+def sample_moments(recording: Recording, modality: Modality, update: int, rows: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return ``rows`` random observations of ``modality`` and those one step earlier, raw."""
+    generator = np.random.default_rng([seed, update])
+    lengths = np.array([len(e.rewards) for e in recording.episodes])
+    chosen = generator.choice(len(lengths), rows, p=lengths / lengths.sum())
+    steps = generator.integers(0, lengths[chosen])
+    both = [
+        np.stack([recording.episodes[e].observations[modality][s + shift] for e, s in zip(chosen, steps, strict=True)])
+        for shift in (1, 0)
+    ]
+    return torch.from_numpy(both[0]), torch.from_numpy(both[1])
