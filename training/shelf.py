@@ -166,8 +166,8 @@ class Shelf:
 
     def _unwritable(self, error: OSError) -> RecordingError:
         return RecordingError(
-            f"cannot write to {self.folder}: {error.strerror or error}. Make room or choose another "
-            f"--out, then repeat the command; {len(self.lengths)} finished episodes are kept."
+            f"cannot write to {self.folder}: {error.strerror or error}. Make room or choose "
+            f"another --out and repeat the command; {len(self.lengths)} finished episodes are kept."
         )
 
 

@@ -44,7 +44,7 @@ class DoomRoom(World):
 
     | modality | shape, dtype | content |
     |---|---|---|
-    | ``image`` | (48, 64, 3) uint8 | the 160x120 screen, area averaged; the monster is 5 pixels wide |
+    | ``image`` | (48, 64, 3) uint8 | the screen, area averaged; the monster is 5 pixels wide |
     | ``audio`` | (1260, 2) float32 | stereo at 11 025 Hz since the last step |
     | ``text``  | (6,) int64 | "ammo 50 gun ready monster alive" |
     | ``vector`` | (4,) float32 | ammo, attack ready, own lateral position and speed |
