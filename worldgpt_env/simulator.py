@@ -1,0 +1,393 @@
+"""N imagined episodes side by side, as tensors; the environments are shells over this."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.batch import Prediction, State
+from worldgpt_env.model.modalities import Modality
+
+from .errors import (
+    ConfigurationError,
+    NonFiniteError,
+    ResetNeededError,
+    WorldMismatchError,
+)
+from .randomness import Stream, draw_keys, noise_keys, uniforms
+from .rows import Rows
+from .spaces import ActionGate, action_space, choose_modalities, decoded_space, latent_space
+from .start_states import StartStates
+from .starting import ResetOptions, Starter
+
+DEFAULT_WORLD = "doom-basic"
+"""The embedded world that opens when none is named."""
+
+
+@dataclass(frozen=True)
+class SimulatorConfig:
+    """How a learned world is played.
+
+    Attributes:
+        obs_mode: ``"decoded"`` (raw modalities) or ``"latent"`` (a policy learns fastest from it).
+        modalities: the modalities of the observations, all by default; the model uses all anyway.
+        horizon: imagined steps before truncation; the model's own by default.
+        start_states: ``"first"``, ``"visited"``, ``"mixed"``, a file or folder, or StartStates.
+        temperature: 0 takes the most likely outcome, above 0 samples; the model's own by default.
+        max_uncertainty: a step less certain than this truncates the episode; never by default.
+        uncertainty_penalty: times the uncertainty of a step, taken off its reward.
+    """
+
+    obs_mode: str = "decoded"
+    modalities: tuple[Modality | str, ...] | None = None
+    horizon: int | None = None
+    start_states: str | Path | StartStates = "first"
+    temperature: float | None = None
+    max_uncertainty: float | None = None
+    uncertainty_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values, and name those that are possible."""
+        if self.obs_mode not in ("decoded", "latent"):
+            raise ConfigurationError(f"obs_mode is {self.obs_mode!r}; use 'decoded' or 'latent'.")
+        if self.horizon is not None and not _is_whole(self.horizon, 1):
+            raise ConfigurationError(f"horizon is {self.horizon!r}; use a whole number from 1.")
+        for name in ("temperature", "max_uncertainty", "uncertainty_penalty"):
+            value = getattr(self, name)
+            if value is None and name != "uncertainty_penalty":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                raise ConfigurationError(f"{name} is {value!r}; use a number from 0.")
+        if not math.isfinite(self.uncertainty_penalty) or self.temperature == math.inf:
+            raise ConfigurationError("temperature and uncertainty_penalty must be finite.")
+
+
+@dataclass(frozen=True)
+class SimulatorStep:
+    """What one step did to every row; a row that had ended before stands still with reward 0.
+
+    Attributes:
+        state: the states now, per modality ``(N, C, G)``.
+        reward: ``(N,)`` float32, after the uncertainty penalty.
+        terminated: ``(N,)`` bool, the world ended.
+        truncated: ``(N,)`` bool, the dream was cut; never together with ``terminated``.
+        uncertainty: ``(N,)`` float32, at least 0.
+        consistency: ``(N,)`` float32 in [0, 1].
+        truncated_by: ``(N,)`` object array of ``""``, ``"horizon"`` or ``"uncertainty"``.
+    """
+
+    state: State
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    uncertainty: np.ndarray
+    consistency: np.ndarray
+    truncated_by: np.ndarray
+
+
+class Simulator:
+    """``num_envs`` imagined episodes, one forward pass a step; a row never depends on another.
+
+    Args:
+        model: the name of an embedded world, the folder of a model, or a :class:`WorldGPT`.
+        num_envs: rows.
+        config: how the world is played.
+        device: where the model computes; by default where it is (the CPU when it is loaded here). A
+            model that is passed is moved there, and put in evaluation mode.
+
+    Example:
+        >>> simulator = Simulator("doorkey", num_envs=64)
+        >>> state = simulator.reset(seeds=list(range(64)))
+        >>> step = simulator.step(np.zeros(64, np.int64))
+        >>> observation = simulator.observe(step.state)
+    """
+
+    def __init__(
+        self,
+        model: WorldGPT | str | Path = DEFAULT_WORLD,
+        num_envs: int = 1,
+        config: SimulatorConfig | None = None,
+        *,
+        device: str | torch.device | None = None,
+    ) -> None:
+        """Open the model; nothing is imagined before the first :meth:`reset`."""
+        if not _is_whole(num_envs, 1):
+            raise ConfigurationError(f"num_envs is {num_envs!r}; use a whole number from 1.")
+        self.config = config or SimulatorConfig()
+        self.model = open_model(model, device)
+        self.num_envs = int(num_envs)
+        self.specs = self.model.specs
+        self.modalities = choose_modalities(self.config.modalities, self.specs)
+        self.horizon = int(self.config.horizon or self.model.config.horizon)
+        chosen = self.config.temperature
+        self.temperature = float(self.model.config.temperature if chosen is None else chosen)
+        self.gate = ActionGate(self.model.action_spec)
+        self.action_space = action_space(self.model.action_spec)  # of one row
+        if self.config.obs_mode == "latent":
+            self.observation_space = latent_space(self.model.latent_sizes, self.modalities)
+        else:
+            self.observation_space = decoded_space(self.specs, self.modalities)
+        self._starter = Starter(self.model, self.config.start_states)
+        self._imagination = self.model.imagination(self.num_envs, temperature=self.temperature)
+        self._state: State = {}
+        self._rows = Rows.new(self.num_envs)
+
+    @property
+    def state(self) -> State:
+        """The states now, per modality ``(N, C, G)`` int64 codes."""
+        self._need_reset("state")
+        return self._state
+
+    @property
+    def started(self) -> bool:
+        """Whether every row has been reset once."""
+        return bool((self._rows.episodes >= 0).all())
+
+    @property
+    def ended(self) -> np.ndarray:
+        """``(N,)`` bool: rows that stand still until they are reset."""
+        return self._rows.ended.copy()
+
+    @property
+    def start_index(self) -> np.ndarray:
+        """``(N,)`` int64: the start state of each episode, -1 where it was an own observation."""
+        return self._rows.start_index.copy()
+
+    @property
+    def start_states(self) -> StartStates:
+        """The states that episodes start from."""
+        return self._starter.states
+
+    # episodes -----------------------------------------------------------------------------------
+
+    def reset(
+        self,
+        rows: np.ndarray | Sequence[int] | None = None,
+        seeds: Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> State:
+        """Begin a new episode in the chosen rows; the others are left alone.
+
+        Args:
+            rows: ``(N,)`` bool mask or row numbers, all by default.
+            seeds: one per chosen row; ``None`` goes on with the randomness of the row.
+            options: ``{"index": i}``, ``{"observation": raw}`` or ``{"description": text}``, one
+                value for all chosen rows or one per row.
+
+        Returns:
+            The states of all rows.
+        """
+        chosen = self._rows.chosen(rows)
+        parsed = ResetOptions.parse(options, len(chosen))
+        seed_of, episodes = self._rows.next_episodes(chosen, seeds)
+        keys = draw_keys(seed_of, episodes, np.zeros_like(episodes), Stream.START)
+        state, index = self._starter.start(parsed, keys)
+        if not self._state:
+            self._state = {m: c.new_zeros(self.num_envs, *c.shape[1:]) for m, c in state.items()}
+        place = torch.from_numpy(chosen).to(self.model.device)
+        self._state = {m: c.index_copy(0, place, state[m]) for m, c in self._state.items()}
+        self._imagination.reset(place)
+        self._rows.begin(chosen, seed_of, episodes, index)
+        return self._state
+
+    def step(self, actions: np.ndarray) -> SimulatorStep:
+        """Imagine one step in every row that has not ended.
+
+        Args:
+            actions: ``(N,)`` int64, ``(N, parts)`` int64 or ``(N, n)`` float32.
+
+        Raises:
+            InvalidActionError: an action is outside the action space.
+            NonFiniteError: the model gave NaN or infinity; every row has to be reset.
+            ResetNeededError: a row was never reset.
+        """
+        self._need_reset("step")
+        actions = self.gate.many(actions, self.num_envs)
+        noise = noise_keys(self._rows.draw(Stream.DYNAMICS))
+        device = self.model.device
+        try:
+            prediction = self._imagination.step(
+                self._state,
+                torch.from_numpy(actions).to(device),
+                torch.from_numpy(noise).to(device),
+            )
+            return self._advance(prediction)
+        except NonFiniteError:
+            # What is not finite stays in the ring, so a new one is needed.
+            self._imagination = self.model.imagination(self.num_envs, temperature=self.temperature)
+            self._rows.ended[:] = True
+            raise
+
+    def _advance(self, prediction: Prediction) -> SimulatorStep:
+        """Apply a prediction: rewards, ends, cuts, and the new states."""
+        reward, chance = (
+            _finite("reward", prediction.reward),
+            _finite("end", prediction.termination),
+        )
+        uncertainty = _finite("uncertainty", prediction.uncertainty)
+        consistency = _finite("consistency", prediction.consistency)
+        live = ~self._rows.ended
+        threshold = uniforms(self._rows.draw(Stream.TERMINATION)) if self.temperature > 0 else 0.5
+        terminated = live & (chance > threshold)
+        steps = self._rows.steps + live
+        lost = np.full(self.num_envs, False)
+        if self.config.max_uncertainty is not None:
+            lost = live & ~terminated & (uncertainty > self.config.max_uncertainty)
+        late = live & ~terminated & ~lost & (steps >= self.horizon)
+        truncated_by = np.full(self.num_envs, "", object)
+        truncated_by[late], truncated_by[lost] = "horizon", "uncertainty"
+        reward = reward - np.float32(self.config.uncertainty_penalty) * uncertainty
+        self._state = self._keep_ended(prediction.state)
+        self._rows.steps = steps
+        self._rows.ended = ~live | terminated | lost | late
+        return SimulatorStep(
+            state=self._state,
+            reward=np.where(live, reward, np.float32(0)),
+            terminated=terminated,
+            truncated=lost | late,
+            uncertainty=np.where(live, uncertainty, np.float32(0)),
+            consistency=np.where(live, consistency, np.float32(1)),
+            truncated_by=truncated_by,
+        )
+
+    # what is seen -------------------------------------------------------------------------------
+
+    def observe(self, state: State | None = None) -> dict[str, np.ndarray]:
+        """Return the observations of ``state`` (now by default), new arrays ``(B, ...)`` by key."""
+        state = self.state if state is None else state
+        seen = {modality: state[modality] for modality in self.modalities}
+        if self.config.obs_mode == "latent":
+            return {str(m): _finite(str(m), v) for m, v in self.model.latent(seen).items()}
+        return {str(m): _finite(str(m), v) for m, v in self.model.decode(seen).items()}
+
+    def raw(self, state: State | None = None) -> dict[str, np.ndarray]:
+        """Return all modalities of ``state`` (now by default) decoded, whatever is observed."""
+        state = self.state if state is None else state
+        return {str(m): _finite(str(m), v) for m, v in self.model.decode(state).items()}
+
+    def texts(self, state: State | None = None) -> list[str]:
+        """Return the sentence of each row of ``state`` (now by default), "" without text."""
+        state = self.state if state is None else state
+        spec = self.specs.get(Modality.TEXT)
+        if spec is None:
+            return [""] * len(next(iter(state.values())))
+        ids = self.model.decode({Modality.TEXT: state[Modality.TEXT]})[Modality.TEXT]
+        return [spec.decode(row) for row in ids.cpu().numpy()]
+
+    # copies -------------------------------------------------------------------------------------
+
+    def fork(
+        self, rows: Sequence[int] | np.ndarray | None = None, seeds: Sequence[int] | None = None
+    ) -> Simulator:
+        """Return an independent simulator whose rows go on from copies of ``rows``.
+
+        Args:
+            rows: row numbers, repeats allowed (``[0] * 64``: 64 futures of row 0); all by default.
+            seeds: new randomness, one seed per new row; by default that of the copied row, so that
+                the same actions lead to the same dream.
+        """
+        self._need_reset("fork")
+        chosen = self._rows.chosen(rows)
+        place = torch.from_numpy(chosen).to(self.model.device)
+        other = copy.copy(self)
+        other.num_envs = len(chosen)
+        other._imagination = self._imagination.select(place)
+        other._state = {modality: codes[place] for modality, codes in self._state.items()}
+        other._rows = self._rows.select(chosen, seeds)
+        return other
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Return all that the future depends on, as tensors by name (copies that can be saved)."""
+        self._need_reset("get_state")
+        state = {f"state/{modality}": codes.clone() for modality, codes in self._state.items()}
+        memory = {f"imagination/{name}": t for name, t in self._imagination.snapshot().items()}
+        rows = {f"rows/{name}": t for name, t in self._rows.to_tensors().items()}
+        return state | memory | rows
+
+    def set_state(self, state: Mapping[str, Tensor]) -> None:
+        """Return to what :meth:`get_state` of a simulator of the same model and size gave.
+
+        Raises:
+            WorldMismatchError: it is of another model or another number of rows.
+        """
+        self._fit_state(state)
+        self._imagination.restore(_under("imagination/", state))
+        device = self.model.device
+        codes = _under("state/", state)
+        self._state = {m: codes[str(m)].to(device, copy=True) for m in self.specs}
+        self._rows = Rows.from_tensors(_under("rows/", state))
+
+    # parts --------------------------------------------------------------------------------------
+
+    def _fit_state(self, state: Mapping[str, Tensor]) -> None:
+        """Refuse a state that is not one of this model and number of rows."""
+        if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
+            raise WorldMismatchError("this is no state; pass what get_state() returned.")
+        wanted = {
+            f"imagination/{name}": t.shape for name, t in self._imagination.snapshot().items()
+        }
+        for modality in self.specs:
+            codec = self.model.codec(modality)
+            wanted[f"state/{modality}"] = torch.Size((self.num_envs, codec.cells, codec.digits))
+        wanted |= {f"rows/{name}": t.shape for name, t in self._rows.to_tensors().items()}
+        if {name: t.shape for name, t in state.items()} != wanted:
+            raise WorldMismatchError(
+                f"this state is of another model or not of {self.num_envs} rows; "
+                "pass what get_state() of the same world and number of rows returned."
+            )
+
+    def _keep_ended(self, state: State) -> State:
+        """Return ``state`` with the rows that had ended as they were."""
+        if not self._rows.ended.any():
+            return state
+        still = torch.from_numpy(self._rows.ended).to(self.model.device)[:, None, None]
+        return {m: torch.where(still, self._state[m], codes) for m, codes in state.items()}
+
+    def _need_reset(self, what: str) -> None:
+        if not self.started:
+            raise ResetNeededError(f"{what} needs every row to be reset once: call reset() first.")
+
+
+def open_model(model: WorldGPT | str | Path, device: str | torch.device | None = None) -> WorldGPT:
+    """Return the model of an embedded name or a folder, or ``model`` itself, ready to imagine.
+
+    Raises:
+        CheckpointError: there is no such model, or it is damaged.
+    """
+    if isinstance(model, str | Path):
+        return WorldGPT.from_pretrained(model, device or "cpu")
+    if not isinstance(model, WorldGPT):
+        raise ConfigurationError(
+            f"model is a {type(model).__name__}; pass the name of an embedded world, the folder "
+            "of a model, or a WorldGPT."
+        )
+    return (model if device is None else model.to(device)).eval()
+
+
+def _finite(name: str, values: Tensor) -> np.ndarray:
+    """Return ``values`` as an array of its own; NaN and infinity are an error."""
+    array = values.cpu().numpy()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise NonFiniteError(
+            f"the world model gave a {name} that is NaN or infinite; its weights are damaged or "
+            "did not converge. Load another checkpoint."
+        )
+    return array
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with ``prefix``, without it."""
+    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}

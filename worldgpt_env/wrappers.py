@@ -1,0 +1,124 @@
+"""Wrappers for real worlds: see them as a policy of a dream sees, or see a part of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.utils import RecordConstructorArgs
+
+from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.modalities import Modality, ModalitySpec
+
+from .errors import ConfigurationError, WorldMismatchError
+from .simulator import open_model
+from .spaces import choose_modalities, latent_space
+
+Observation = dict[str, np.ndarray]
+
+
+class LatentObservation(
+    gym.ObservationWrapper[Observation, Any, Observation], RecordConstructorArgs
+):
+    """A real world seen through the codecs of a model: what a policy trained on latents needs.
+
+    The spaces are those of ``gym.make("WorldGPT-v0", model=model, obs_mode="latent")``.
+
+    Args:
+        env: a real world with ``specs`` and ``action_spec``, see :func:`worldgpt_env.make_world`.
+        model: the model in whose dream the policy was trained: name, folder or ``WorldGPT``.
+        modalities: those that the policy observes, all by default.
+
+    Raises:
+        WorldMismatchError: the model was trained on a world of another shape.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Observation, Any],
+        model: WorldGPT | str | Path,
+        modalities: Iterable[Modality | str] | None = None,
+    ) -> None:
+        """Check that world and model belong together."""
+        RecordConstructorArgs.__init__(self, model=model, modalities=modalities)
+        super().__init__(env)
+        self.model = open_model(model)
+        check_match(env, self.model)
+        self.modalities = choose_modalities(modalities, self.model.specs)
+        self.observation_space = latent_space(self.model.latent_sizes, self.modalities)
+
+    def observation(self, observation: Mapping[str, np.ndarray]) -> Observation:
+        """Encode one raw observation: ``(size,)`` float32 in [-1, 1] per modality."""
+        batch = {str(m): np.asarray(observation[str(m)])[None] for m in self.modalities}
+        return {key: value[0] for key, value in encode_latent(self.model, batch).items()}
+
+
+class SelectModalities(
+    gym.ObservationWrapper[Observation, Any, Observation], RecordConstructorArgs
+):
+    """A world of which only some modalities are observed, to measure what the others are worth.
+
+    Args:
+        env: a world with a flat ``Dict`` observation.
+        modalities: those that stay.
+    """
+
+    def __init__(
+        self, env: gym.Env[Observation, Any], modalities: Iterable[Modality | str]
+    ) -> None:
+        """Refuse modalities that the world lacks."""
+        RecordConstructorArgs.__init__(self, modalities=modalities)
+        super().__init__(env)
+        if not isinstance(env.observation_space, gym.spaces.Dict):
+            raise ConfigurationError(
+                f"the observation space is {env.observation_space}; SelectModalities needs a Dict."
+            )
+        parts = env.observation_space.spaces
+        self.modalities = choose_modalities(modalities, [Modality(key) for key in parts])
+        self.observation_space = gym.spaces.Dict(**{str(m): parts[str(m)] for m in self.modalities})
+
+    @property
+    def specs(self) -> dict[Modality, ModalitySpec]:
+        """The specs of the modalities that stay."""
+        specs = self.env.get_wrapper_attr("specs")
+        return {modality: specs[modality] for modality in self.modalities}
+
+    def observation(self, observation: Observation) -> Observation:
+        """Leave out the other modalities."""
+        return {str(modality): observation[str(modality)] for modality in self.modalities}
+
+
+def encode_latent(model: WorldGPT, observation: Mapping[str, np.ndarray]) -> Observation:
+    """Return the latents of a batch of raw observations.
+
+    Args:
+        model: whose codecs encode.
+        observation: per key ``(B, *shape)``, any subset of the modalities of the model.
+
+    Returns:
+        Per key ``(B, size)`` float32 in [-1, 1].
+    """
+    with torch.no_grad():
+        latent = model.latent(model.encode(dict(observation)))
+    return {str(modality): values.cpu().numpy() for modality, values in latent.items()}
+
+
+def check_match(env: gym.Env[Any, Any], model: WorldGPT) -> None:
+    """Refuse a world whose modalities, words or actions are not those that ``model`` was trained on.
+
+    Raises:
+        WorldMismatchError: naming what differs.
+    """
+    specs, actions = env.get_wrapper_attr("specs"), env.get_wrapper_attr("action_spec")
+    differing = [str(m) for m, spec in model.specs.items() if specs.get(m) != spec]
+    if actions != model.action_spec:
+        differing.append("actions")
+    if differing:
+        raise WorldMismatchError(
+            f"the model {model.config.world!r} was trained on a world with other {differing}; "
+            f"open that one: worldgpt_env.make_world({model.config.world!r})."
+        )
