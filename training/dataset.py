@@ -115,6 +115,7 @@ def write_dataset(folder: Path, description: Description, episodes: Iterable[Epi
     Raises:
         OSError: the disk is full or not writable; ``folder/data`` is then not there.
     """
+    folder = folder.resolve()  # Minari joins paths twice when they are relative
     draft = folder / ".draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
