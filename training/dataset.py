@@ -125,7 +125,7 @@ def write_dataset(folder: Path, description: Description, episodes: Iterable[Epi
             warnings.simplefilter("ignore", UserWarning)  # Minari misses an author and a permalink
             dataset = minari.create_dataset_from_buffers(
                 identity,
-                (_to_buffer(episode) for episode in episodes),  # type: ignore[arg-type]
+                (_to_buffer(episode) for episode in episodes),
                 action_space=action_space(description.action_spec),
                 observation_space=decoded_space(description.specs),
                 algorithm_name=str(description.settings.get("policy", "unknown")),
@@ -251,10 +251,10 @@ def _to_buffer(episode: Episode) -> EpisodeBuffer:
     return EpisodeBuffer(
         seed=episode.seed,
         observations={str(key): value for key, value in episode.observations.items()},
-        actions=episode.actions,  # type: ignore[arg-type]  # lists by its hints, arrays in use
-        rewards=episode.rewards,  # type: ignore[arg-type]
-        terminations=last & episode.terminated,  # type: ignore[arg-type]
-        truncations=last & episode.truncated,  # type: ignore[arg-type]
+        actions=episode.actions,
+        rewards=episode.rewards,
+        terminations=last & episode.terminated,
+        truncations=last & episode.truncated,
     )
 
 

@@ -59,8 +59,8 @@ class Shelf:
         Raises:
             RecordingError: the disk is full; the episodes before it are safe.
         """
-        arrays = {str(key): value for key, value in episode.observations.items()}
-        flags = np.array([episode.terminated, episode.truncated])
+        arrays: dict[str, Any] = {str(k): value for k, value in episode.observations.items()}
+        arrays["flags"] = np.array([episode.terminated, episode.truncated])
         path = self.folder / PARTS / f"{len(self.lengths):06d}.npz"
         draft = path.with_suffix(".draft")
         try:
@@ -69,7 +69,6 @@ class Shelf:
                     file,
                     actions=episode.actions,
                     rewards=episode.rewards,
-                    flags=flags,
                     seed=np.int64(episode.seed),
                     **arrays,
                 )
@@ -141,8 +140,9 @@ class Shelf:
                     {Modality(str(key)): part[str(key)] for key in description.specs},
                     part["actions"],
                     part["rewards"],
-                    *map(bool, part["flags"]),
-                    seed=int(part["seed"]),
+                    bool(part["flags"][0]),
+                    bool(part["flags"][1]),
+                    int(part["seed"]),
                 )
 
     def _open(self, number: int) -> np.lib.npyio.NpzFile:

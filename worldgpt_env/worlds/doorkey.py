@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from worldgpt_env.errors import ConfigurationError, MissingDependencyError
-from worldgpt_env.model.modalities import ImageSpec, Modality, TextSpec
+from worldgpt_env.model.modalities import ImageSpec, Modality, ModalitySpec, TextSpec
 
 from .world import Observation, World
 
 try:
     from minigrid.core.grid import Grid
+    from minigrid.core.world_object import Door
     from minigrid.envs.doorkey import DoorKeyEnv
 except ImportError as error:
     raise MissingDependencyError(
@@ -63,7 +64,10 @@ class DoorKeyWorld(World):
         self._text = TextSpec.of(WORDS, slots=5)
         self._border = 0 if outer_wall else TILE
         side = TILE * SIZE - 2 * self._border
-        specs = {Modality.IMAGE: ImageSpec(side, side), Modality.TEXT: self._text}
+        specs: dict[Modality, ModalitySpec] = {
+            Modality.IMAGE: ImageSpec(side, side),
+            Modality.TEXT: self._text,
+        }
         self._declare(specs, ACTIONS, render_mode)
 
     def _reset(self) -> tuple[Observation, str]:
@@ -73,7 +77,7 @@ class DoorKeyWorld(World):
     def _step(self, action: int) -> tuple[Observation, float, bool, bool, str]:
         _, reward, terminated, truncated, _ = self._game.step(action)
         observation, text = self._observe()
-        return observation, float(reward > 0), terminated, truncated and not terminated, text
+        return observation, float(float(reward) > 0), terminated, truncated and not terminated, text
 
     def _observe(self) -> tuple[Observation, str]:
         text = self._game.sentence()
@@ -97,7 +101,7 @@ class _Room(DoorKeyEnv):
     def sentence(self) -> str:
         """Return the state in words: what is carried and how the door is."""
         carried = "key" if self.carrying else "nothing"
-        door = next(tile for tile in self.grid.grid if tile is not None and tile.type == "door")
+        door = next(tile for tile in self.grid.grid if isinstance(tile, Door))
         state = "open" if door.is_open else "locked" if door.is_locked else "closed"
         return f"goal carrying {carried} door {state}"
 

@@ -14,6 +14,7 @@ _WORLDS: dict[str, str | type[World]] = {
     "doorkey": ".doorkey:DoorKeyWorld",
     "doom-basic": ".doom:DoomBasicWorld",
     "doom-audio": ".doom:DoomAudioWorld",
+    "doom-words": ".doom:DoomWordsWorld",
 }
 
 

@@ -44,18 +44,24 @@ class World(gym.Env[Observation, Any]):
     options: ClassVar[tuple[str, ...]]
     specs: dict[Modality, ModalitySpec]
     action_spec: ActionSpec
+    observation_space: gym.spaces.Dict  # type: ignore[assignment]  # Gymnasium types the values
 
     def _declare(
         self,
         specs: Mapping[Modality, ModalitySpec],
-        actions: tuple[str, ...],
+        actions: tuple[str, ...] | ActionSpec,
         render_mode: str | None,
     ) -> None:
-        """Set specs, spaces and flags; called once by ``__init__``."""
+        """Set specs, spaces and flags; called once by ``__init__``.
+
+        ``actions`` are the names of discrete actions, or any other kind of actions.
+        """
         if render_mode not in (None, "rgb_array"):
             raise RenderModeError(f"render_mode {render_mode!r} is unknown; use 'rgb_array'.")
         self.specs = {modality: specs[modality] for modality in Modality if modality in specs}
-        self.action_spec = ActionSpec("discrete", (len(actions),), actions)
+        if not isinstance(actions, ActionSpec):
+            actions = ActionSpec("discrete", (len(actions),), actions)
+        self.action_spec = actions
         self.observation_space = decoded_space(self.specs)
         self.action_space = action_space(self.action_spec)
         self.render_mode = render_mode
@@ -84,7 +90,7 @@ class World(gym.Env[Observation, Any]):
         return observation, {"text": text}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Do ``action`` (an integer below ``action_spec.sizes[0]``) in the world.
+        """Do ``action``, which must lie in ``action_space``, in the world.
 
         Raises:
             ResetNeededError: before the first ``reset``, or after the end of the episode.
@@ -94,7 +100,9 @@ class World(gym.Env[Observation, Any]):
         """
         if self._phase != "running":
             self._refuse_step()
-        chosen = int(self._gate.one(action)[0])
+        chosen = self._gate.one(action)[0]
+        if self.action_spec.kind == "discrete":
+            chosen = int(chosen)
         observation, reward, terminated, truncated, text = self._step(chosen)
         if terminated or truncated:
             self._phase = "ended"
@@ -117,6 +125,10 @@ class World(gym.Env[Observation, Any]):
         """Start an episode with ``self.np_random``; return the observation and its sentence."""
         raise NotImplementedError
 
-    def _step(self, action: int) -> tuple[Observation, float, bool, bool, str]:
-        """Do ``action``; return observation, reward, terminated, truncated and the sentence."""
+    def _step(self, action: Any) -> tuple[Observation, float, bool, bool, str]:
+        """Do ``action`` (an int if discrete, else an array).
+
+        Returns:
+            Observation, reward, terminated, truncated and the sentence.
+        """
         raise NotImplementedError
