@@ -1,9 +1,10 @@
-"""A key-value ring shared by all imagined episodes, with an age for every row.
+"""A key-value ring for many imagined episodes side by side, each counting its own steps.
 
-All rows write to the same slot at the same step, so shapes never change and a row is reset by
-setting its age to 0: what lies in the ring from its last episode is simply no longer visible.
-Positions are rotary and therefore relative; when the ring starts over, the keys it holds are turned
-back by its length, so that episodes may run on without end and positions stay small.
+Shapes never change: a row writes to the slot of its own step, and is reset by setting its step to 0,
+as what lies in the ring from its last episode is then no longer visible. A row therefore computes
+the same bits whenever it was reset and whatever the others do. Positions are rotary and so relative;
+when the ring of a row starts over, the keys it holds are turned back by its length, so that episodes
+may run on without end and positions stay small.
 """
 
 from __future__ import annotations
@@ -18,36 +19,71 @@ from .layout import Block, additive
 
 
 class Ring:
-    """Ages of the rows, the slot of the present step, and masks and positions that follow from them."""
+    """The step of each row, and the slots, masks and positions that follow from it.
+
+    Attributes:
+        steps: ``(B,)`` int64 on the CPU, steps of each row since it was reset.
+        slot: ``(B,)`` int64, where the present block of each row stands in the ring.
+        age: ``(B,)`` int64, blocks that each row may look back.
+        shared: the slot of all rows where it is the same one (which is cheaper), else None.
+    """
 
     def __init__(self, rows: int, context: int, block: Block, device: torch.device) -> None:
         """Describe a ring of ``context`` blocks for ``rows`` episodes."""
         self.rows, self.context, self.block = rows, context, block
-        self.slot = 0
-        self.age = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.steps = torch.zeros(rows, dtype=torch.int64)
+        self.numbers = torch.arange(rows, device=device)[:, None]  # (B, 1)
         self.masks = self._masks().to(device)  # (slots, ages, size, S)
         starts = torch.arange(context)[:, None] * block.tokens.stride
         self.positions = (starts + torch.tensor(block.offsets)).to(device)  # (slots, size)
+        kept = torch.arange(context)[:, None] * block.kept + torch.arange(block.kept)
+        signals = (context * block.kept + torch.arange(block.signals)).expand(context, -1)
+        self.places = torch.cat([kept, signals], 1).to(device)  # (slots, size)
+        self.set_steps(self.steps)
+
+    def set_steps(self, steps: Tensor) -> None:
+        """Set the steps ``(B,)`` of all rows, and what follows from them."""
+        self.steps = steps.cpu()
+        self.slot = (self.steps % self.context).to(self.positions.device)
+        self.age = self.steps.clamp(max=self.context - 1).to(self.positions.device)
+        first = int(self.steps[0]) % self.context
+        together = bool((self.steps % self.context == first).all())
+        self.shared: int | None = first if together else None
 
     @property
     def length(self) -> int:
         """Keys that are attended to: the ring and the signal tokens of the present step."""
         return self.context * self.block.kept + self.block.signals
 
-    @property
-    def span(self) -> slice:
-        """Where the present block's kept tokens stand in the ring."""
-        return slice(self.slot * self.block.kept, (self.slot + 1) * self.block.kept)
-
     def mask(self) -> Tensor:
         """Return the additive mask of the present step, ``(B, 1, size, S)``."""
-        return self.masks[self.slot][self.age][:, None]
+        return self.masks[self.slot, self.age][:, None]
 
-    def advance(self) -> bool:
-        """Go to the next slot and age all rows; return whether the ring starts over."""
-        self.age = (self.age + 1).clamp(max=self.context - 1)
-        self.slot = (self.slot + 1) % self.context
-        return self.slot == 0
+    def write(self, buffer: Tensor, new: Tensor) -> None:
+        """Put keys or values ``(B, size, kv, head)`` of the block into ``buffer`` ``(B, kv, S, head)``."""
+        if self.shared is None:
+            buffer[self.numbers, :, self.places[self.slot]] = new
+            return
+        kept, new = self.block.kept, new.transpose(1, 2)
+        buffer[:, :, self.shared * kept : (self.shared + 1) * kept] = new[:, :, :kept]
+        buffer[:, :, self.context * kept :] = new[:, :, kept:]
+
+    def forget(self, rows: Tensor | None = None) -> None:
+        """Let ``rows`` (bool mask or indices; all by default) begin anew."""
+        steps = self.steps.clone()
+        steps[... if rows is None else rows.cpu()] = 0
+        self.set_steps(steps)
+
+    def advance(self) -> Tensor | None:
+        """Go to the next step; return the rows whose ring starts over, None if there are none."""
+        self.set_steps(self.steps + 1)
+        over = (self.steps % self.context == 0).nonzero()[:, 0]
+        return over.to(self.slot.device) if len(over) else None
+
+    def turn_back(self, keys: Tensor, rows: Tensor, frequencies: Tensor) -> None:
+        """Turn the keys ``(B, kv, S, head)`` of ``rows`` back by the length of the ring."""
+        length = self.context * self.block.tokens.stride
+        keys[rows] = turn(keys[rows], frequencies, -length)
 
     def _masks(self) -> Tensor:
         block, context = self.block, self.context
@@ -91,17 +127,15 @@ class RingCache(Cache):
             shape = (*key_states.shape[:2], self.ring.length, key_states.shape[-1])
             self.keys.append(key_states.new_zeros(shape))
             self.values.append(value_states.new_zeros(shape))
-        kept, end = self.ring.block.kept, self.ring.context * self.ring.block.kept
-        for buffer, new in ((self.keys, key_states), (self.values, value_states)):
-            buffer[layer_idx][:, :, self.ring.span] = new[:, :, :kept]
-            buffer[layer_idx][:, :, end:] = new[:, :, kept:]
+        self.ring.write(self.keys[layer_idx], key_states.transpose(1, 2))
+        self.ring.write(self.values[layer_idx], value_states.transpose(1, 2))
         return self.keys[layer_idx], self.values[layer_idx]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Return 0: positions and masks are given explicitly."""
         return 0
 
-    def turn_back(self) -> None:
-        """Turn all keys back by the length of the ring, as it starts over."""
+    def turn_back(self, rows: Tensor) -> None:
+        """Turn the keys of ``rows`` back by the length of the ring, as theirs starts over."""
         for keys in self.keys:
-            keys.copy_(turn(keys, self.frequencies, -self.ring.context * self.ring.block.tokens.stride))
+            self.ring.turn_back(keys, rows, self.frequencies)

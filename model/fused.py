@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaModel
 
-from .cache import Ring, turn
+from .cache import Ring
 from .projection import matmul_rows
 
 
@@ -88,42 +88,43 @@ class FusedLlama:
             ``(B, 1 + signals, D)``.
         """
         ring, x = self.ring, tokens
+        slot = ring.slot if ring.shared is None else ring.shared
+        rotation = (self.cos[slot], self.sin[slot])  # (B or none, size, 1, head) each
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
             masks = self.last_masks if number == last else self.masks
-            mask = masks[ring.slot][ring.age][:, None]  # (B, 1, group Q, S)
+            mask = masks[ring.slot, ring.age][:, None]  # (B, 1, group Q, S)
             start = ring.block.kept - 1 if number == last else 0
-            mixed = self._attention(layer, number, self._norm(x), mask, start)
+            mixed = self._attention(layer, number, self._norm(x), mask, rotation, start)
             x = x[:, start:] + matmul_rows(mixed, layer.merge)
             gate, up = matmul_rows(self._norm(x), layer.gate_up).chunk(2, -1)
             x = x + matmul_rows(torch.nn.functional.silu(gate) * up, layer.down)
         return self._norm(x) * self.gain
 
-    def turn_back(self) -> None:
-        """Turn all keys back by the length of the ring, as it starts over."""
+    def turn_back(self, rows: Tensor) -> None:
+        """Turn the keys of ``rows`` back by the length of the ring, as theirs starts over."""
         for keys in self.keys:
-            keys.copy_(turn(keys, self.frequencies, -self.ring.context * self.ring.block.tokens.stride))
+            self.ring.turn_back(keys, rows, self.frequencies)
 
     def _norm(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.eps)
 
     def _attention(
-        self, layer: FusedLayer, number: int, x: Tensor, mask: Tensor, start: int
+        self,
+        layer: FusedLayer,
+        number: int,
+        x: Tensor,
+        mask: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        start: int,
     ) -> Tensor:
-        ring, block = self.ring, self.ring.block
+        cos, sin = rotation
         rows, size, both = x.shape[0], x.shape[1], self.heads + self.kv
         projected = matmul_rows(x, layer.attend).view(rows, size, -1, self.head)
-        turned = projected[:, :, :both] * self.cos[ring.slot]
-        turned = torch.addcmul(turned, projected[:, :, both + self.kv :], self.sin[ring.slot])
+        turned = torch.addcmul(projected[:, :, :both] * cos, projected[:, :, both + self.kv :], sin)
         keys, values = self.keys[number], self.values[number]
-        end = ring.context * block.kept
-        for buffer, new in (
-            (keys, turned[:, :, self.heads :]),
-            (values, projected[:, :, both : both + self.kv]),
-        ):
-            new = new.transpose(1, 2)  # (B, kv, size, head)
-            buffer[:, :, ring.span] = new[:, :, : block.kept]
-            buffer[:, :, end:] = new[:, :, block.kept :]
+        self.ring.write(keys, turned[:, :, self.heads :])
+        self.ring.write(values, projected[:, :, both : both + self.kv])
         queries = turned[:, start:, : self.heads].transpose(1, 2)  # (B, heads, Q, head)
         asked = queries.shape[2]
         queries = queries.reshape(rows, self.kv, -1, self.head)  # (B, kv, group Q, head)

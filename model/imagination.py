@@ -39,13 +39,13 @@ class TransformersLoop:
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Run one block, ``(B, size, D)``; return ``(B, 1 + signals, D)``."""
-        positions = self.ring.positions[self.ring.slot][None]
+        positions = self.ring.positions[self.ring.slot]  # (B, size)
         hidden = self.backbone(tokens, self.ring.mask(), positions, self.cache)
         return hidden[:, self.ring.block.kept - 1 :]
 
-    def turn_back(self) -> None:
-        """Turn all keys back by the length of the ring."""
-        self.cache.turn_back()
+    def turn_back(self, rows: Tensor) -> None:
+        """Turn the keys of ``rows`` back by the length of the ring."""
+        self.cache.turn_back(rows)
 
 
 class Imagination:
@@ -74,7 +74,7 @@ class Imagination:
     @torch.no_grad()
     def reset(self, rows: Tensor | None = None) -> None:
         """Forget the history of ``rows`` (bool mask or indices; all by default)."""
-        self.ring.age[... if rows is None else rows] = 0
+        self.ring.forget(rows)
 
     @torch.no_grad()
     def step(self, state: State, action: Tensor, noise: Tensor | None = None) -> Prediction:
@@ -95,8 +95,9 @@ class Imagination:
             raise MissingModalityError(f"the state lacks {missing}, which this engine reads.")
         step = self.model.embed_step(state, action, self.block)
         hidden = self.loop.forward(step.tokens)
-        if self.ring.advance():
-            self.loop.turn_back()
+        over = self.ring.advance()
+        if over is not None:
+            self.loop.turn_back(over)
         out = self.model.read(hidden, state, step, self.block)
         codes = {m: self._choose(logits, noise) for m, logits in out.logits.items()}
         latent = self.model.latent(codes)
@@ -112,16 +113,14 @@ class Imagination:
 
     def snapshot(self) -> dict[str, Tensor]:
         """Return all that is remembered, as tensors (copies)."""
-        tensors = {"age": self.ring.age.clone(), "slot": torch.tensor(self.ring.slot)}
-        for number, (keys, values) in enumerate(
-            zip(self.loop.keys, self.loop.values, strict=True)
-        ):
+        tensors = {"steps": self.ring.steps.clone()}
+        for number, (keys, values) in enumerate(zip(self.loop.keys, self.loop.values, strict=True)):
             tensors[f"keys/{number}"], tensors[f"values/{number}"] = keys.clone(), values.clone()
         return tensors
 
     def restore(self, snapshot: dict[str, Tensor]) -> None:
         """Return to a :meth:`snapshot` of an engine of the same rows and combination."""
-        self.ring.age, self.ring.slot = snapshot["age"].clone(), int(snapshot["slot"])
+        self.ring.set_steps(snapshot["steps"].clone())
         layers = sum(name.startswith("keys/") for name in snapshot)
         self.loop.keys[:] = [snapshot[f"keys/{n}"].clone() for n in range(layers)]
         self.loop.values[:] = [snapshot[f"values/{n}"].clone() for n in range(layers)]
@@ -132,9 +131,8 @@ class Imagination:
         other.__init__(  # type: ignore[misc]
             self.model, len(rows), self.temperature, self.block, isinstance(self.loop, FusedLlama)
         )
-        snapshot = self.snapshot()
-        slot = snapshot.pop("slot")
-        other.restore({name: t[rows] for name, t in snapshot.items()} | {"slot": slot})
+        chosen = {name: t[rows.to(t.device)] for name, t in self.snapshot().items()}
+        other.restore(chosen)
         return other
 
     def _choose(self, logits: Tensor, noise: Tensor | None) -> Tensor:
