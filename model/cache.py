@@ -1,10 +1,10 @@
 """A key-value ring for many imagined episodes side by side, each counting its own steps.
 
-Shapes never change: a row writes to the slot of its own step, and is reset by setting its step to 0,
-as what lies in the ring from its last episode is then no longer visible. A row therefore computes
-the same bits whenever it was reset and whatever the others do. Positions are rotary and so relative;
-when the ring of a row starts over, the keys it holds are turned back by its length, so that episodes
-may run on without end and positions stay small.
+Shapes never change: a row writes to the slot of its own step and is reset by setting its step to
+0, as what lies in the ring from its last episode is then no longer visible. A row thus computes the
+same bits whenever it was reset and whatever the others do. Positions are rotary and so relative;
+when the ring of a row starts over, the keys it holds are turned back by its length, so that
+episodes may run on without end and positions stay small.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Ring:
         return self.masks[self.slot, self.age][:, None]
 
     def write(self, buffer: Tensor, new: Tensor) -> None:
-        """Put keys or values ``(B, size, kv, head)`` of the block into ``buffer`` ``(B, kv, S, head)``."""
+        """Put keys or values ``(B, size, kv, head)`` into ``buffer`` ``(B, kv, S, head)``."""
         if self.shared is None:
             buffer[self.numbers, :, self.places[self.slot]] = new
             return
