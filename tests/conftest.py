@@ -1,4 +1,4 @@
-"""What every test runs under: one thread per process, no network, no window, an own folder for files."""
+"""What every test runs under: one thread per process, no network, no window."""
 
 import os
 

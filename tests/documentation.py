@@ -1,8 +1,8 @@
 """Reads the code blocks of a Markdown document and runs them as a reader would.
 
 A block opens with three backticks and its language. ``python`` blocks run each in a fresh
-interpreter, ``bash`` blocks in a shell that stops at the first error; all blocks of one document run
-in order in one empty folder, so that a later block finds the files of an earlier one. The word
+interpreter, ``bash`` blocks in a shell that stops at the first error; all blocks of one document
+run in order in one empty folder, so that a later block finds the files of an earlier one. The word
 ``long`` after the language leaves a block to ``make long``. A ``text`` block right behind a block
 is what that block prints; a line ``...`` in it stands for any lines.
 """

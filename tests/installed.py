@@ -1,7 +1,7 @@
-"""The installed package at work, as someone meets it who has no checkout: ``make installed`` runs this.
+"""The installed package at work, as one meets it without a checkout: ``make installed`` runs this.
 
-The interpreter is that of a fresh environment which holds the wheel; the working folder is an empty
-one, so nothing of the source tree can be imported by accident.
+The interpreter is that of a fresh environment which holds the wheel; the working folder is an
+empty one, so nothing of the source tree can be imported by accident.
 """
 
 from __future__ import annotations

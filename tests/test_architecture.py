@@ -54,7 +54,9 @@ def imports_of(path: Path) -> list[tuple[int, int, str]]:
             base = package[: len(package) - node.level + 1] if node.level else []
             target = [*base, *([node.module] if node.module else [])]
             if ".".join(target) == "worldgpt_env" or not node.module:
-                found += [(node.lineno, node.level, ".".join([*target, n.name])) for n in node.names]
+                found += [
+                    (node.lineno, node.level, ".".join([*target, n.name])) for n in node.names
+                ]
             else:
                 found.append((node.lineno, node.level, ".".join(target)))
     return found
@@ -153,7 +155,15 @@ FORBIDDEN_CALLS = {
     "os.popen": "a shell",
 }
 FORBIDDEN_ARGUMENTS = {"allow_pickle", "trust_remote_code", "shell"}
-FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "torchvision", "torchaudio", "wandb"}
+FORBIDDEN_MODULES = {
+    "pickle",
+    "cloudpickle",
+    "dill",
+    "joblib",
+    "torchvision",
+    "torchaudio",
+    "wandb",
+}
 
 
 @pytest.mark.parametrize("path", [*SOURCES, *SHOWN], ids=where)

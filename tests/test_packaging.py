@@ -48,13 +48,17 @@ def test_every_folder_is_in_the_package_list() -> None:
 
 def test_every_package_has_an_init_file() -> None:
     for name in packages_on_disk():
-        folder = next(f for f, n in reversed(FOLDERS.items()) if name == n or name.startswith(f"{n}."))
+        folder = next(
+            f for f, n in reversed(FOLDERS.items()) if name == n or name.startswith(f"{n}.")
+        )
         inner = name.removeprefix(FOLDERS[folder]).strip(".").replace(".", "/")
         assert (ROOT / folder / inner / "__init__.py").is_file(), f"{name} has no __init__.py"
 
 
 def test_every_requirement_is_pinned() -> None:
-    pins = dict(line.split("==") for line in lines_of((ROOT / "constraints.txt").read_text("utf-8")))
+    pins = dict(
+        line.split("==") for line in lines_of((ROOT / "constraints.txt").read_text("utf-8"))
+    )
     pinned = {name.lower().replace("_", "-") for name in pins}
     wanted = names_of(lines_of(OPTIONS["install_requires"]))
     for extra in SETUP["options.extras_require"].values():
@@ -133,7 +137,9 @@ def test_the_wheel_holds_every_embedded_world(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_wheel_has_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
-    meta = {name.split(".dist-info/")[1]: name for name in wheel.namelist() if ".dist-info/" in name}
+    meta = {
+        name.split(".dist-info/")[1]: name for name in wheel.namelist() if ".dist-info/" in name
+    }
     commands = wheel.read(meta["entry_points.txt"]).decode()
     assert "worldgpt = worldgpt_env.training.cli:main" in commands
     assert "licenses/LICENSE" in meta

@@ -1,0 +1,43 @@
+"""Every example runs, with sizes that a test has time for, and does what it promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+RUNS = {  # arguments, and what the output must hold
+    "01_step.py": ([], "uncertainty"),
+    "02_dream_gif.py": (["dream.gif", "6"], "wrote dream.gif"),
+    "03_ppo_in_imagination.py": (["4096", "3"], "real return"),
+    "04_train_world_model.py": (["1500", "30", "120"], "pixels wrong"),
+    "05_your_own_world.py": (["2000", "100"], "reward"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(RUNS))
+def test_the_example_runs(name: str, tmp_path: Path) -> None:
+    arguments, expected = RUNS[name]
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout, done.stdout
+    if name.startswith("02"):
+        with Image.open(tmp_path / "dream.gif") as picture:
+            assert 2 <= getattr(picture, "n_frames", 1) <= 6
+
+
+def test_every_example_is_tested_and_short() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS)
+    for path in EXAMPLES.glob("*.py"):
+        assert len(path.read_text("utf-8").splitlines()) <= 60, f"{path.name} is too long"
