@@ -142,15 +142,15 @@ class WorldGPTConfig(PreTrainedConfig):
         if preset not in PRESETS:
             raise ConfigurationError(f"preset {preset!r} is unknown; there are {sorted(PRESETS)}.")
         size = PRESETS[preset]
-        return cls(
-            modalities=specs_to_json(specs),
-            action=dataclasses.asdict(action_spec),
-            backbone=size.backbone(),
-            context=size.context,
-            cell_width=size.cell_width,
-            image_tokens=size.image_tokens,
-            **settings,
-        )
+        fields = {
+            "modalities": specs_to_json(specs),
+            "action": dataclasses.asdict(action_spec),
+            "backbone": size.backbone(),
+            "context": size.context,
+            "cell_width": size.cell_width,
+            "image_tokens": size.image_tokens,
+        }
+        return cls(**(fields | settings))
 
     @property
     def specs(self) -> dict[Modality, ModalitySpec]:

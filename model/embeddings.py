@@ -64,12 +64,12 @@ class ActionEmbedding(nn.Module):
         if spec.kind == "box":
             low, high = torch.tensor(spec.low), torch.tensor(spec.high)
             self.register_buffer("centre", (low + high) / 2, persistent=False)
-            self.register_buffer("half", (high - low) / 2, persistent=False)
+            self.register_buffer("reach", (high - low) / 2, persistent=False)
 
     def forward(self, action: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(B,)``, ``(B, parts)`` or ``(B, n)`` actions to slot and signal vectors ``(B, D)``."""
         if self.kind == "box":
-            both = self.project((action - self.centre) / self.half)
+            both = self.project((action - self.centre) / self.reach)
         else:
             parts = action[:, None] if action.ndim == 1 else action  # (B, parts)
             both = self.project.weight[parts + self.starts].sum(1) + self.project.bias

@@ -116,11 +116,12 @@ class TerminationHead(nn.Module):
     def __init__(self, hidden: int) -> None:
         """Build the head."""
         super().__init__()
-        self.read = Perceptron(hidden, hidden, 1, zero=True)
+        self.read = Perceptron(hidden, hidden, 2, zero=True)  # one column would round by row count
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map ``(B, D)`` to logits ``(B,)``."""
-        return self.read(hidden)[..., 0]
+        go_on, end = self.read(hidden).unbind(-1)
+        return end - go_on
 
 
 class Ensemble(nn.Module):
