@@ -1,4 +1,4 @@
-"""Train PPO inside a learned world, judge it in the real one: ``python 03_... [IMAGINED_STEPS]``."""
+"""Train PPO inside a learned world, judge it in the real one: ``python 03_... [STEPS]``."""
 
 import sys
 

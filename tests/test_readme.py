@@ -1,4 +1,4 @@
-"""The documents are true: every block runs, prints what is shown, and every link and caption exists."""
+"""The documents are true: every block runs and prints what is shown, every link leads somewhere."""
 
 from __future__ import annotations
 

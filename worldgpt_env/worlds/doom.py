@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from worldgpt_env.errors import ConfigurationError
 from worldgpt_env.model.modalities import (
     AudioSpec,
     ImageSpec,
@@ -21,6 +20,7 @@ from worldgpt_env.model.modalities import (
     VectorSpec,
 )
 
+from ..errors import ConfigurationError
 from .doom_process import check_sound, start, stop, vzd
 from .world import Observation, World, WorldError
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldgpt_env.errors import MissingDependencyError
-
+from ..errors import MissingDependencyError
 from .world import WorldError
 
 try:

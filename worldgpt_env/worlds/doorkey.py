@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from worldgpt_env.errors import ConfigurationError, MissingDependencyError
 from worldgpt_env.model.modalities import ImageSpec, Modality, ModalitySpec, TextSpec
 
+from ..errors import ConfigurationError, MissingDependencyError
 from .world import Observation, World
 
 try:

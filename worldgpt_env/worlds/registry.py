@@ -6,8 +6,7 @@ import importlib
 import re
 from typing import Any
 
-from worldgpt_env.errors import ConfigurationError
-
+from ..errors import ConfigurationError
 from .world import World
 
 _WORLDS: dict[str, str | type[World]] = {

@@ -8,15 +8,16 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
-from worldgpt_env.errors import (
+from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
+
+from ..errors import (
     ClosedEnvironmentError,
     EpisodeEndedError,
     RenderModeError,
     ResetNeededError,
     WorldGPTError,
 )
-from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
-from worldgpt_env.spaces import ActionGate, action_space, decoded_space
+from ..spaces import ActionGate, action_space, decoded_space
 
 Observation = dict[str, np.ndarray]
 
