@@ -14,6 +14,7 @@ from .errors import MissingModalityError, NonFiniteError
 from .fused import FusedLlama
 from .layout import Block
 from .noise import gumbel
+from .projection import sigmoid_rows
 
 if TYPE_CHECKING:
     from .worldgpt import WorldGPT
@@ -104,7 +105,7 @@ class Imagination:
         prediction = Prediction(
             state=codes,
             reward=self.model.reward_head.expect(out.reward),
-            termination=(out.termination / self.model.config.termination_temperature).sigmoid(),
+            termination=sigmoid_rows(out.termination / self.model.config.termination_temperature),
             uncertainty=self.model.ensemble.disagreement(out.hidden),
             consistency=self.model.consistency(latent) if latent else torch.ones(self.rows),
         )
@@ -142,6 +143,11 @@ class Imagination:
             raise ValueError("a temperature above 0 needs noise keys; pass noise=, (B,) int64.")
         jitter = gumbel(noise, logits[0].numel()).view_as(logits)
         return (logits / self.temperature + jitter).argmax(-1)
+
+    def _calibrated(self, logits: Tensor) -> Tensor:
+        calm = logits / self.model.config.termination_temperature
+        pairs = torch.stack([torch.zeros_like(calm), calm], -1)
+        return pairs.softmax(-1)[:, 1]  # a plain sigmoid rounds by the place of a row in the batch
 
     def _check(self, prediction: Prediction, logits: State) -> None:
         total = prediction.reward.sum() + prediction.termination.sum()

@@ -31,8 +31,11 @@ def uniform(keys: Tensor, count: int) -> Tensor:
 
 
 def gumbel(keys: Tensor, count: int) -> Tensor:
-    """Return ``(B, count)`` standard Gumbel numbers from ``(B,)`` int64 keys."""
-    return -(-uniform(keys, count).log()).log()
+    """Return ``(B, count)`` standard Gumbel numbers from ``(B,)`` int64 keys.
+
+    The logarithms are taken in float64: in float32 their last bit depends on the place in the batch.
+    """
+    return -(-uniform(keys, count).double().log()).log().float()
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:
