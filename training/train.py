@@ -46,7 +46,8 @@ class TrainConfig:
         rows: windows of a batch.
         length: transitions of a window.
         learning_rate: peak rate of the dynamics.
-        event_share: share of the windows that hold a reward or an end.
+        event_share: share of the windows that hold a reward, an end or new words.
+        rarity: how much more often rare states are drawn, see :class:`WindowSampler`.
         held_out: share of the episodes kept for calibration and the card.
         horizon: imagined steps before truncation, stored with the model.
         weights: of the objective.
@@ -61,10 +62,11 @@ class TrainConfig:
     updates: int | None = None
     codec_updates: int | None = None
     init: Path | None = None
-    rows: int = 64
-    length: int = 8
+    rows: int = 128
+    length: int = 4
     learning_rate: float = 2e-3
     event_share: float = 0.25
+    rarity: float = 0.5
     held_out: float = 0.05
     horizon: int = 64
     weights: LossWeights = LossWeights()
@@ -188,7 +190,9 @@ def train_dynamics(
     config: TrainConfig, model: WorldGPT, data: EncodedRecording, trainer: Trainer
 ) -> None:
     """Train everything but the codecs on windows of codes."""
-    sampler = WindowSampler(data, config.length, config.rows, config.event_share, config.seed)
+    sampler = WindowSampler(
+        data, config.length, config.rows, config.event_share, config.seed, config.rarity
+    )
     model.train()
     for codec in model.codecs.values():
         codec.eval()

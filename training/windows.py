@@ -73,12 +73,21 @@ class WindowSampler:
         data: the encoded recording.
         length: transitions of a window, T.
         rows: windows of a batch, B.
-        event_share: share of windows that must hold an event: an end, or a reward that stands out.
+        event_share: share of windows that must hold an event: an end, a reward that stands out, or
+            words that change.
         seed: of all draws.
+        rarity: how much more often rare states are drawn: a state met n times has weight
+            ``n ** -rarity`` each time.
     """
 
     def __init__(
-        self, data: EncodedRecording, length: int, rows: int, event_share: float, seed: int
+        self,
+        data: EncodedRecording,
+        length: int,
+        rows: int,
+        event_share: float,
+        seed: int,
+        rarity: float = 0.0,
     ) -> None:
         """See the class."""
         if not len(data.steps):
@@ -87,16 +96,30 @@ class WindowSampler:
         self.acted = np.concatenate(
             [np.arange(f, f + n) for f, n in zip(data.first, data.steps, strict=True)]
         )  # moments that have a transition
+        self.rare_weight = self._rarity(rarity)
         self.event, self.event_weight = self._events()
         self.events = int(event_share * rows) if len(self.event) else 0
+
+    def _rarity(self, exponent: float) -> np.ndarray:
+        """Return how often to draw each moment that has a transition, ``(A,)``, summing to 1."""
+        codes = [codes.flatten(1).numpy() for codes in self.data.state.values()]
+        rows = np.ascontiguousarray(np.concatenate([c.astype(np.int16) for c in codes], 1))
+        whole = rows[self.acted].view(np.dtype((np.void, rows.shape[1] * 2)))[:, 0]
+        _, which, counts = np.unique(whole, return_inverse=True, return_counts=True)
+        weight = counts[which].astype(np.float64) ** -exponent
+        return weight / weight.sum()
 
     def _events(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the moments of events and how often to draw each: every kind equally often."""
         reward, ended = self.data.reward.numpy(), self.data.terminated.numpy()
         spread = np.ptp(reward[self.acted]) or 1.0
         unusual = np.abs(reward - np.median(reward[self.acted])) > 0.02 * spread
-        moments = self.acted[(unusual | (ended > 0))[self.acted]]
-        kind = np.stack([np.round(reward[moments] / spread, 2), ended[moments]], 1)
+        told = np.zeros(len(reward))
+        if Modality.TEXT in self.data.state:
+            words = self.data.state[Modality.TEXT].flatten(1).numpy()
+            told[:-1] = (words[1:] != words[:-1]).any(1)
+        moments = self.acted[(unusual | (ended > 0) | (told > 0))[self.acted]]
+        kind = np.stack([np.round(reward[moments] / spread, 2), ended[moments], told[moments]], 1)
         _, which, counts = np.unique(kind, axis=0, return_inverse=True, return_counts=True)
         weight = 1.0 / counts[which.reshape(-1)]
         return moments, weight / max(weight.sum(), 1e-9)
@@ -104,7 +127,7 @@ class WindowSampler:
     def batch(self, update: int) -> Batch:
         """Return the windows of ``update``, ``(B, T)``."""
         generator = np.random.default_rng([self.seed, update])
-        anywhere = generator.choice(self.acted, self.rows - self.events)
+        anywhere = generator.choice(self.acted, self.rows - self.events, p=self.rare_weight)
         event = generator.choice(self.event, self.events, p=self.event_weight) if self.events else []
         inside = np.concatenate([anywhere, event]).astype(np.int64)  # (B,) a moment in each window
         episode = np.searchsorted(self.data.first, inside, side="right") - 1
