@@ -34,7 +34,7 @@ class DoorKeyWorld(World):
 
     | modality | shape, dtype | content |
     |---|---|---|
-    | ``image`` | (80, 80, 3) uint8 | the whole grid from above, 16x16 pixels a tile |
+    | ``image`` | (48, 48, 3) uint8 | the room from above, 16x16 pixels a tile |
     | ``text`` | (5,) int64 | the mission and the state: "goal carrying key door open" |
 
     Reward is 1.0 when the goal is reached and 0.0 otherwise: MiniGrid's own discount by elapsed
@@ -43,8 +43,8 @@ class DoorKeyWorld(World):
 
     Args:
         max_steps: the time limit.
-        outer_wall: show the wall around the room. It never changes; without it the image is
-            (48, 48, 3), a third of the cells.
+        outer_wall: show the wall around the room too. It never changes; with it the image is
+            (80, 80, 3), almost three times the cells.
         render_mode: ``"rgb_array"`` or None.
     """
 
@@ -54,7 +54,7 @@ class DoorKeyWorld(World):
     def __init__(
         self,
         max_steps: int = 250,
-        outer_wall: bool = True,
+        outer_wall: bool = False,
         render_mode: str | None = "rgb_array",
     ) -> None:
         """Build the room; nothing runs before ``reset``."""
