@@ -14,7 +14,6 @@ from .errors import MissingModalityError, NonFiniteError
 from .fused import FusedLlama
 from .layout import Block
 from .noise import gumbel
-from .projection import sigmoid_rows
 
 if TYPE_CHECKING:
     from .worldgpt import WorldGPT
@@ -105,7 +104,7 @@ class Imagination:
         prediction = Prediction(
             state=codes,
             reward=self.model.reward_head.expect(out.reward),
-            termination=sigmoid_rows(out.termination / self.model.config.termination_temperature),
+            termination=self._calibrated(out.termination),
             uncertainty=self.model.ensemble.disagreement(out.hidden),
             consistency=self.model.consistency(latent) if latent else torch.ones(self.rows),
         )

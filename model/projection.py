@@ -21,15 +21,6 @@ def matmul_rows(x: Tensor, weight: Tensor) -> Tensor:
     return (rows @ weight).reshape(*x.shape[:-1], weight.shape[1])
 
 
-def sigmoid_rows(x: Tensor) -> Tensor:
-    """Return ``sigmoid(x)`` of ``(B,)``, with every row the same bits at any batch size.
-
-    The end of a vector that does not fill the processor's lanes takes another route (measured:
-    different last bits); repeating each number 32 times fills them all.
-    """
-    return x[:, None].expand(-1, 32).contiguous().sigmoid()[:, 0].contiguous()
-
-
 class Projection(nn.Module):
     """``x W + b`` with ``W`` stored as ``(inputs, outputs)``; see :func:`matmul_rows` for the reason."""
 
