@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import importlib.util
 import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -29,6 +32,8 @@ SOUND_ADVICE = (
     "pyalsoft), or as root: apt-get install libopenal1."
 )
 
+_PREFIX = "worldgpt-doom-"
+
 # What stands between this process and the game. The game writes files into its working folder,
 # so it gets one of its own; it must die with us even when we are killed (PR_SET_PDEATHSIG = 1);
 # and Ctrl-C in the terminal must stop the collector, not the game under it (setsid).
@@ -39,8 +44,9 @@ ctypes.CDLL(None).prctl(1, {kill}, 0, 0, 0)
 if os.getppid() != {parent}:
     sys.exit(1)
 os.chdir({folder!r})
-with open("pid", "w") as file:
-    file.write(str(os.getpid()))
+with open("process.draft", "w") as file:
+    print(os.getpid(), sys.argv[sys.argv.index("+viz_instance_id") + 1], file=file)
+os.replace("process.draft", "process")
 os.environ.update({environment!r})
 os.execv({game!r}, [{game!r}, *sys.argv[1:]])
 """
@@ -55,7 +61,8 @@ def start(game: vzd.DoomGame) -> tempfile.TemporaryDirectory[str]:
     Raises:
         WorldError: the process does not start.
     """
-    folder = tempfile.TemporaryDirectory(prefix="worldgpt-doom-")
+    _sweep()
+    folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     _write_launcher(Path(folder.name))
     game.set_vizdoom_path(str(Path(folder.name, "game")))
     game.set_doom_config_path(str(Path(folder.name, "doom.ini")))
@@ -75,8 +82,8 @@ def stop(game: vzd.DoomGame, folder: tempfile.TemporaryDirectory[str]) -> None:
         game.close()
     finally:
         _restore_signal_handlers()
-        pid_file = Path(folder.name, "pid")
-        if pid_file.exists() and _is_game(pid := int(pid_file.read_text()), folder.name):
+        pid = _game_in(Path(folder.name))
+        if pid is not None:
             os.kill(pid, signal.SIGKILL)
         folder.cleanup()
 
@@ -125,12 +132,25 @@ def _write_launcher(folder: Path) -> None:
     (folder / "game").chmod(0o700)
 
 
-def _is_game(pid: int, folder: str) -> bool:
-    """Return whether ``pid`` still is the game that runs in ``folder`` (ids are used again)."""
+def _game_in(folder: Path) -> int | None:
+    """Return the process id of the game that runs in ``folder``, if it still does."""
     try:
-        return os.readlink(f"/proc/{pid}/cwd") == os.path.realpath(folder)
+        pid = int((folder / "process").read_text().split()[0])
+        running = os.readlink(f"/proc/{pid}/cwd") == os.path.realpath(folder)  # ids are used again
     except OSError:
-        return False
+        return None
+    return pid if running else None
+
+
+def _sweep() -> None:
+    """Remove what games left whose parent was killed: a folder each, and 10 MB of shared memory."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if (folder / "process").exists() and _game_in(folder) is None:
+            with contextlib.suppress(OSError, IndexError):
+                instance = (folder / "process").read_text().split()[1]
+                for memory in Path("/dev/shm").glob(f"ViZDoom*{glob.escape(instance)}"):
+                    memory.unlink()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _restore_signal_handlers() -> None:
