@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .modalities import Modality
-from .projection import Perceptron
+from .projection import Projection
 
 
 class Consistency(nn.Module):
@@ -23,7 +23,7 @@ class Consistency(nn.Module):
         """Build an embedding for each modality from the size of its latent."""
         super().__init__()
         self.embed = nn.ModuleDict(
-            {str(m): Perceptron(size, 64, width) for m, size in latent_sizes.items()}
+            {str(m): Projection(size, width) for m, size in latent_sizes.items()}
         )
 
     def forward(self, latent: Mapping[Modality, Tensor]) -> Tensor:

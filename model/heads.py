@@ -51,6 +51,8 @@ class StateHead(nn.Module):
         return logits.scatter_add(-1, codes[..., None], bonus.to(logits.dtype))
 
     def _around(self, cells: Tensor) -> Tensor:
+        if self.neighbours.shape[1] == 1:
+            return self.look(cells)
         padded = nn.functional.pad(cells, (0, 0, 0, 1))  # (B, C + 1, E), the last one zero
         return self.look(padded[:, self.neighbours].flatten(2))  # (B, C, E)
 
@@ -136,16 +138,17 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members, self.targets = members, targets
         self.inner = Projection(hidden, members * 48)
-        self.outer = nn.Parameter(torch.randn(members, 48, targets) * 48**-0.5)
+        self.outer = nn.Parameter(torch.randn(members * 48, members * targets) * 48**-0.5)
+        own = torch.block_diag(*[torch.ones(48, targets)] * members)
+        self.register_buffer("own", own, persistent=False)  # members read their own features alone
         mix = torch.randn(latent, targets) * latent**-0.5
         self.register_buffer("mix", mix)  # (F, targets)
         self.register_buffer("scale", torch.ones(targets))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map ``(B, D)`` to predictions ``(B, K, targets)``."""
-        inner = nn.functional.silu(self.inner(hidden.detach()))
-        inner = inner.view(hidden.shape[0], self.members, -1)  # (B, K, 48)
-        return torch.stack([matmul_rows(inner[:, k], w) for k, w in enumerate(self.outer)], 1)
+        inner = nn.functional.silu(self.inner(hidden.detach()))  # (B, K 48)
+        return matmul_rows(inner, self.outer * self.own).view(-1, self.members, self.targets)
 
     def target(self, latent: Tensor) -> Tensor:
         """Project the latent of the next state, ``(B, F)``, to ``(B, targets)``."""

@@ -71,12 +71,12 @@ class Imagination:
         else:
             self.loop = TransformersLoop(model, self.ring)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def reset(self, rows: Tensor | None = None) -> None:
         """Forget the history of ``rows`` (bool mask or indices; all by default)."""
         self.ring.forget(rows)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, state: State, action: Tensor, noise: Tensor | None = None) -> Prediction:
         """Predict what follows ``action`` in ``state``, given what each row has seen before.
 
@@ -111,6 +111,7 @@ class Imagination:
         self._check(prediction, out.logits)
         return prediction
 
+    @torch.inference_mode()
     def snapshot(self) -> dict[str, Tensor]:
         """Return all that is remembered, as tensors (copies)."""
         tensors = {"steps": self.ring.steps.clone()}
@@ -118,6 +119,7 @@ class Imagination:
             tensors[f"keys/{number}"], tensors[f"values/{number}"] = keys.clone(), values.clone()
         return tensors
 
+    @torch.inference_mode()
     def restore(self, snapshot: dict[str, Tensor]) -> None:
         """Return to a :meth:`snapshot` of an engine of the same rows and combination."""
         self.ring.set_steps(snapshot["steps"].clone())
@@ -125,6 +127,7 @@ class Imagination:
         self.loop.keys[:] = [snapshot[f"keys/{n}"].clone() for n in range(layers)]
         self.loop.values[:] = [snapshot[f"values/{n}"].clone() for n in range(layers)]
 
+    @torch.inference_mode()
     def select(self, rows: Tensor) -> Imagination:
         """Return a fork: a new engine whose rows continue the chosen ``rows`` (indices, repeats allowed)."""
         other = copy.copy(self)

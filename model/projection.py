@@ -8,17 +8,18 @@ import torch
 from torch import Tensor, nn
 
 
-def matmul_rows(x: Tensor, weight: Tensor) -> Tensor:
-    """Return ``x @ weight``, ``(..., I) (I, O) -> (..., O)``, with every row the same bits at any batch size.
+def matmul_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``x @ weight + bias``, ``(..., I)`` to ``(..., O)``, each row the same bits at any batch size.
 
     CPU libraries take another route for a single row and, with a transposed weight, for a few rows
     (measured: different last bits below 16 rows). A contiguous ``(I, O)`` weight and at least two
     rows avoid both.
     """
     rows = x.reshape(-1, x.shape[-1])  # (rows, I)
-    if rows.shape[0] == 1:
-        return (rows.expand(2, -1) @ weight)[:1].reshape(*x.shape[:-1], weight.shape[1])
-    return (rows @ weight).reshape(*x.shape[:-1], weight.shape[1])
+    alone = rows.shape[0] == 1
+    rows = rows.expand(2, -1) if alone else rows
+    product = rows @ weight if bias is None else torch.addmm(bias, rows, weight)
+    return (product[:1] if alone else product).view(*x.shape[:-1], weight.shape[1])
 
 
 class Projection(nn.Module):
@@ -34,7 +35,7 @@ class Projection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., inputs)`` to ``(..., outputs)``."""
-        return matmul_rows(x, self.weight) + self.bias
+        return matmul_rows(x, self.weight, self.bias)
 
 
 class Perceptron(nn.Module):
