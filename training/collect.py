@@ -167,27 +167,23 @@ class _Policy:
 
     def __init__(self, path: str, world: World) -> None:
         """Open the policy at ``path`` and, for latent observations, the model it dreamt in."""
-        from worldgpt_env.policies import load_policy, read_policy  # imports torch and SB3
+        from worldgpt_env.policies.store import load_policy, read_policy  # these import torch
 
+        from .evaluate import eyes
+
+        self._see = eyes(read_policy(path), world)
         self._algorithm = load_policy(path)
-        record = read_policy(path)
-        self._see: Callable[[dict[str, np.ndarray]], Any] = lambda observation: observation
-        if record.obs_mode == "latent":
-            from worldgpt_env.model import WorldGPT
-            from worldgpt_env.wrappers import LatentObservation
-
-            self._see = LatentObservation(world, WorldGPT.from_pretrained(record.model)).observation
 
     def begin(self, seed: int) -> None:
-        """Seed the draws of stochastic policies."""
+        """Seed the draws of the policy."""
         import torch
 
         torch.manual_seed(seed)
 
     def __call__(self, observation: dict[str, np.ndarray]) -> Any:
-        """Return a sampled action."""
-        action, _ = self._algorithm.predict(self._see(observation), deterministic=False)
-        return action
+        """Return a drawn action."""
+        seen = self._see({key: value[None] for key, value in observation.items()})
+        return self._algorithm.predict(seen, deterministic=False)[0][0]
 
 
 def _cpu_seconds() -> float:
