@@ -104,17 +104,18 @@ def _enlarge(image: np.ndarray) -> Image.Image:
 
 
 def _draw_waveform(sound: np.ndarray) -> Image.Image:
-    """Draw ``(samples, channels)`` in [-1, 1], one strip per channel, extremes per column."""
+    """Draw ``(samples, channels)`` in [-1, 1], one strip per channel, joined extremes per column."""
     tile = Image.new("RGB", (SIDE, SIDE), PLATE)
     draw = ImageDraw.Draw(tile)
     strip = SIDE / sound.shape[1]
     for channel in range(sound.shape[1]):
         middle, half = strip * (channel + 0.5), strip * 0.45
         draw.line([(0, middle), (SIDE, middle)], fill=FAINT)
-        for column, part in enumerate(np.array_split(sound[:, channel], SIDE)):
-            if part.size:
-                ends = [(column, middle - half * part.max()), (column, middle - half * part.min())]
-                draw.line(ends, fill=WAVE[channel % 2])
+        edges = np.linspace(0, len(sound), SIDE + 1).astype(int)
+        for column in range(SIDE):
+            part = sound[max(edges[column] - 1, 0) : max(edges[column + 1], 1), channel]
+            ends = [(column, middle - half * part.max()), (column, middle - half * part.min())]
+            draw.line(ends, fill=WAVE[channel % 2])
     return tile
 
 

@@ -43,7 +43,7 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
 
     Args:
         num_envs: episodes side by side.
-        model: and the others as in :class:`WorldGPTEnv`; ``render_mode`` is ``"rgb_array"`` or None.
+        model: and the others as in :class:`WorldGPTEnv`; ``render_mode``: ``"rgb_array"`` or None.
         max_episode_steps: Gymnasium's name for an upper limit of ``horizon``.
         autoreset_mode: ``"NextStep"``: the step after an end resets the row, ignores its action and
             gives reward 0. ``"SameStep"``: the step that ends the row resets it too;

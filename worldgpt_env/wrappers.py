@@ -108,7 +108,7 @@ def encode_latent(model: WorldGPT, observation: Mapping[str, np.ndarray]) -> Obs
 
 
 def check_match(env: gym.Env[Any, Any], model: WorldGPT) -> None:
-    """Refuse a world whose modalities, words or actions are not those that ``model`` was trained on.
+    """Refuse a world whose modalities, words or actions are not those ``model`` was trained on.
 
     Raises:
         WorldMismatchError: naming what differs.
