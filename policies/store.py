@@ -123,7 +123,7 @@ def save_policy(
             for name in ("worldgpt-env", "stable-baselines3", "torch")
         },
     }
-    tensors = {"policy": _unique_tensors(algorithm.policy)}
+    tensors = {"policy": unique_tensors(algorithm.policy)}
     if progress:
         tensors["progress"] = progress.tensors
     return _write(Path(folder), content, tensors)
@@ -173,7 +173,7 @@ def load_policy(
             f"open the environment with obs_mode={record.obs_mode!r} and model={record.model!r}."
         )
     loaded._setup_model()
-    _fill(loaded.policy, _read_tensors(path, record, "policy"), path)
+    fill_policy(loaded.policy, _read_tensors(path, record, "policy"))
     loaded.num_timesteps = record.steps
     return loaded
 
@@ -210,17 +210,17 @@ def weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _unique_tensors(policy: nn.Module) -> dict[str, Tensor]:
+def unique_tensors(policy: nn.Module) -> dict[str, Tensor]:
     """Return parameters and buffers, each once: Stable-Baselines3 shares some under many names."""
     return {**dict(policy.named_parameters()), **dict(policy.named_buffers())}
 
 
-def _fill(policy: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def fill_policy(policy: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy ``tensors`` into ``policy``, whose names and shapes they must have exactly."""
-    own = _unique_tensors(policy)
+    own = unique_tensors(policy)
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if found != {name: tensor.shape for name, tensor in own.items()}:
-        raise CheckpointError(f"the tensors of {path} do not fit its policy.json; train it again.")
+        raise CheckpointError("the stored tensors are of another policy; train it again.")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])

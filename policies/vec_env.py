@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnv,
@@ -14,6 +16,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvObs,
     VecEnvStepReturn,
 )
+from torch import Tensor
 
 from worldgpt_env.errors import ClosedEnvironmentError, ConfigurationError, ResetNeededError
 from worldgpt_env.model import WorldGPT
@@ -44,6 +47,7 @@ class ImaginedVecEnv(VecEnv):
         temperature: of the dream; the model's own by default.
         max_uncertainty: a less certain step truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.
+        reward_scale: times every reward that the agent gets; ``info["episode"]`` is not scaled.
         seed: of the first reset; row ``i`` gets ``seed + i``. The same seed gives the same dreams.
         device: where the model computes.
 
@@ -64,6 +68,7 @@ class ImaginedVecEnv(VecEnv):
         temperature: float | None = None,
         max_uncertainty: float | None = None,
         uncertainty_penalty: float = 0.0,
+        reward_scale: float = 1.0,
         seed: int | None = None,
         device: str | None = None,
     ) -> None:
@@ -77,6 +82,9 @@ class ImaginedVecEnv(VecEnv):
             max_uncertainty=max_uncertainty,
             uncertainty_penalty=uncertainty_penalty,
         )
+        if not (isinstance(reward_scale, int | float) and 0 < reward_scale < math.inf):
+            raise ConfigurationError(f"reward_scale is {reward_scale!r}; use a number above 0.")
+        self.reward_scale = float(reward_scale)
         self.simulator = Simulator(model, num_envs, config, device=device)
         self._returns = np.zeros(num_envs, np.float64)
         self._lengths = np.zeros(num_envs, np.int64)
@@ -136,7 +144,7 @@ class ImaginedVecEnv(VecEnv):
         dones = step.terminated | step.truncated
         if dones.any():
             self._begin_anew(np.flatnonzero(dones), step, observation, infos)
-        return observation, step.reward, dones, infos
+        return observation, step.reward * np.float32(self.reward_scale), dones, infos
 
     def _begin_anew(
         self,
@@ -162,6 +170,19 @@ class ImaginedVecEnv(VecEnv):
             observation[key][rows] = values
         for row in rows.tolist():
             self.reset_infos[row] = {"start_index": int(self.simulator.start_index[row])}
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Return all that the future of the dreams depends on, as tensors by name (copies)."""
+        own = {"returns": torch.from_numpy(self._returns.copy())}
+        own["lengths"] = torch.from_numpy(self._lengths.copy())
+        return self.simulator.get_state() | own
+
+    def set_state(self, state: Mapping[str, Tensor]) -> None:
+        """Return to what :meth:`get_state` gave, of the same model and number of rows."""
+        dreams = dict(state)
+        returns, lengths = dreams.pop("returns"), dreams.pop("lengths")
+        self.simulator.set_state(dreams)
+        self._returns, self._lengths = returns.numpy().copy(), lengths.numpy().copy()
 
     def close(self) -> None:
         """Forget the dreams; any further use is an error."""

@@ -103,7 +103,7 @@ def stratified_bootstrap(
 
 
 def student_t_quantile(probability: float, freedom: int) -> float:
-    """Return a quantile, at least the median, of Student's t with ``freedom`` degrees of freedom."""
+    """Return a quantile from the median up of Student's t with ``freedom`` degrees of freedom."""
     if not 0.5 <= probability < 1 or freedom < 1:
         raise ConfigurationError(
             f"no t quantile for probability {probability} and {freedom} degrees of freedom; "

@@ -1,0 +1,157 @@
+"""Direct: the control of every claim, the same agent trained in the real world itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
+from tqdm import tqdm
+
+from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.policies.extractors import default_policy
+from worldgpt_env.policies.latent_vec_env import LatentVecEnv
+from worldgpt_env.policies.store import read_policy, save_policy, weights_sha256
+from worldgpt_env.simulator import DEFAULT_WORLD
+from worldgpt_env.worlds import make_world
+
+from .imagination import lasting_name
+from .stopwatch import Stopwatch
+
+HYPER_PARAMETERS: dict[str, Any] = {
+    "learning_rate": 7e-4,
+    "n_steps": 128,
+    "batch_size": 64,
+    "n_epochs": 10,
+    "ent_coef": 0.01,
+}
+"""Few real steps are worth more updates each than imagined ones; the rest is as in the dream."""
+
+
+@dataclass(frozen=True)
+class DirectConfig:
+    """What ``worldgpt direct`` does.
+
+    Attributes:
+        out: folder of the policy.
+        model: name of an embedded world, or folder of a model: its codecs see for the agent.
+        world: name of the real world; the one that the model learned by default.
+        steps: real steps in all.
+        num_envs: worlds side by side.
+        modalities: the modalities that the agent observes, all by default.
+        seed: of agent and worlds.
+    """
+
+    out: Path
+    model: str = DEFAULT_WORLD
+    world: str = ""
+    steps: int = 30_000
+    num_envs: int = 8
+    modalities: tuple[str, ...] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("steps", "num_envs"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        if self.seed < 0:
+            raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the result, as JSON values."""
+        kept = {k: v for k, v in asdict(self).items() if k not in ("out", "model", "modalities")}
+        return kept | {"modalities": list(self.modalities) if self.modalities else None}
+
+
+def train_directly(config: DirectConfig) -> dict[str, Any]:
+    """Train PPO in the real world on the latents that an agent of the dream sees.
+
+    Network, discount and reward scale are those of the dream (``training/imagination.py``).
+    A folder that already holds the result of the same call is left as it is.
+
+    Returns:
+        ``steps``, ``real_return`` (mean of the last 100 training episodes), ``seconds``,
+        ``cpu_seconds``.
+
+    Raises:
+        ConfigurationError: ``out`` holds another policy.
+    """
+    watch = Stopwatch()
+    model = WorldGPT.from_pretrained(config.model)
+    world = config.world or model.config.world
+    identity = config.identity() | {"world": world}
+    figures = _finished(config, identity, model)
+    if figures is None:
+        figures = _train(config, identity, model, lambda: make_world(world))
+    return {"model": str(config.model), "world": world, **figures, **watch.figures()}
+
+
+def _train(
+    config: DirectConfig, identity: dict[str, Any], model: WorldGPT, open_world: Callable[[], Any]
+) -> dict[str, Any]:
+    """Train the agent, save it and return its figures."""
+    bins = model.config.reward_bins
+    scale = 1 / max(abs(bins.low), abs(bins.high))
+    worlds = VecMonitor(DummyVecEnv([open_world] * config.num_envs))
+    try:
+        env = LatentVecEnv(worlds, model, list(config.modalities or model.specs), scale)
+        env.seed(config.seed)
+        name, kwargs = default_policy(env.observation_space, "latent")
+        kwargs["net_arch"] = [128, 128]
+        settings = HYPER_PARAMETERS | {"policy_kwargs": kwargs, "seed": config.seed}
+        agent = PPO(name, env, device="cpu", **settings)
+        agent.set_logger(configure(str(config.out / "tensorboard"), ["tensorboard"]))
+        agent.learn(config.steps, callback=_Bar(config.steps))
+        agent.logger.close()
+    finally:
+        worlds.close()
+    returns = [episode["r"] for episode in agent.ep_info_buffer or ()]
+    figures = {
+        "steps": agent.num_timesteps,
+        "real_return": float(np.mean(returns)) if returns else None,
+    }
+    save_policy(
+        agent,
+        config.out,
+        model,
+        model_name=lasting_name(config.model),
+        extra={"direct": identity, "world": identity["world"], "figures": figures},
+    )
+    return figures
+
+
+def _finished(
+    config: DirectConfig, identity: dict[str, Any], model: WorldGPT
+) -> dict[str, Any] | None:
+    """Return the figures of a finished run in ``config.out``, None if there is none."""
+    if not (config.out / "policy.json").exists():
+        return None
+    record = read_policy(config.out)
+    if record.extra.get("direct") != identity or record.model_sha256 != weights_sha256(model):
+        raise ConfigurationError(
+            f"{config.out} holds another policy ({record.extra}); choose another --out."
+        )
+    return dict(record.extra["figures"])
+
+
+class _Bar(BaseCallback):
+    """A progress bar, quiet when nobody watches."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.bar = tqdm(desc="direct ppo", total=steps, unit="step", disable=None)
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.num_timesteps - self.bar.n)
+        return True
+
+    def _on_training_end(self) -> None:
+        self.bar.close()

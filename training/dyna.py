@@ -1,0 +1,161 @@
+"""Dyna: rounds of recording with the newest policy, learning from all data, and dreaming anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worldgpt_env.model.checkpoint import MANIFEST
+from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+
+from .collect import CollectConfig, collect
+from .evaluate import EvaluateConfig, evaluate
+from .imagination import DreamConfig, dream
+from .stopwatch import Stopwatch
+from .train import TrainConfig, train
+
+
+@dataclass(frozen=True)
+class DynaConfig:
+    """What ``worldgpt dyna`` does.
+
+    Attributes:
+        out: folder of the rounds: ``round-0/recording``, ``round-0/model``, ``round-0/policy``, ...
+        world: name of the real world.
+        rounds: how many; the first records random actions.
+        steps_per_round: real steps recorded in each round.
+        epsilon: share of random actions in recordings by a policy.
+        preset: size of the world model.
+        updates: optimiser steps of the first model; the preset's own number by default.
+        round_updates: those of later rounds, which start from the last model; half of the first's
+            when that is given.
+        algo: the agent, ``"ppo"``, ``"a2c"`` or ``"dqn"``.
+        dream_steps: imagined steps of each round; every agent begins anew.
+        dream: further fields of :class:`DreamConfig`.
+        train: further fields of :class:`TrainConfig`.
+        episodes: real episodes that judge each round's agent; 0 for none. They are shown and never
+            used to choose anything.
+        seed: of everything.
+    """
+
+    out: Path
+    world: str
+    rounds: int = 3
+    steps_per_round: int = 10_000
+    epsilon: float = 0.1
+    preset: str = "small"
+    updates: int | None = None
+    round_updates: int | None = None
+    algo: str = "ppo"
+    dream_steps: int = 200_000
+    dream: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    episodes: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values; those of the parts are checked by them."""
+        for name in ("rounds", "steps_per_round", "dream_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        if self.episodes < 0:
+            raise ConfigurationError(f"episodes is {self.episodes}; use a whole number from 0.")
+
+    def folder(self, number: int) -> Path:
+        """Return the folder of round ``number``."""
+        return self.out / f"round-{number}"
+
+
+def dyna(config: DynaConfig) -> dict[str, Any]:
+    """Run all rounds; the same call goes on where the last one stopped.
+
+    Returns:
+        ``rounds``: per round the figures of recording, model, dream and judgement; ``real_steps``
+        in all, ``seconds`` and ``cpu_seconds`` of this call.
+
+    Raises:
+        ConfigurationError: ``out`` holds rounds with other settings.
+    """
+    watch = Stopwatch()
+    rounds = [run_round(config, number) for number in range(config.rounds)]
+    return {
+        "world": config.world,
+        "rounds": rounds,
+        "real_steps": sum(figures["recording"]["steps"] for figures in rounds),
+        **watch.figures(),
+    }
+
+
+def run_round(config: DynaConfig, number: int) -> dict[str, Any]:
+    """Record, learn, dream and judge once; finished parts are not repeated."""
+    folder = config.folder(number)
+    figures: dict[str, Any] = {"round": number}
+    figures["recording"] = collect(_collect_config(config, number))
+    figures["model"] = _learn(_train_config(config, number))
+    settings = {"model": str(folder / "model"), "algo": config.algo, "steps": config.dream_steps}
+    figures["dream"] = dream(
+        DreamConfig(out=folder / "policy", seed=config.seed, **{**settings, **config.dream})
+    )
+    if config.episodes:
+        figures["judgement"] = _judge(config, folder)
+    return figures
+
+
+def _collect_config(config: DynaConfig, number: int) -> CollectConfig:
+    """Return how round ``number`` records: at random first, then with the last policy."""
+    last = config.folder(number - 1) / "policy"
+    return CollectConfig(
+        world=config.world,
+        steps=config.steps_per_round,
+        out=str(config.folder(number) / "recording"),
+        policy="random" if number == 0 else str(last),
+        epsilon=0.0 if number == 0 else config.epsilon,
+        seed=config.seed + 1000 * number,
+    )
+
+
+def _train_config(config: DynaConfig, number: int) -> TrainConfig:
+    """Return how round ``number`` learns: from all recordings, starting with the last model."""
+    updates = config.updates
+    if number and config.round_updates:
+        updates = config.round_updates
+    elif number and config.updates:
+        updates = max(1, config.updates // 2)
+    return TrainConfig(
+        data=tuple(config.folder(i) / "recording" for i in range(number + 1)),
+        out=config.folder(number) / "model",
+        preset=config.preset,
+        updates=updates,
+        init=config.folder(number - 1) / "model" if number else None,
+        seed=config.seed + number,
+        **config.train,
+    )
+
+
+def _learn(config: TrainConfig) -> dict[str, Any]:
+    """Train the model of a round, unless it is there."""
+    if (config.out / MANIFEST).is_file():
+        return dict(json.loads((config.out / "metrics.json").read_text()))
+    return train(config)
+
+
+def _judge(config: DynaConfig, folder: Path) -> dict[str, Any]:
+    """Judge the agent of a round in the real world, unless that was done."""
+    asked = {"policy": str(folder / "policy"), "world": config.world, "episodes": config.episodes}
+    path = folder / "judgement.json"
+    if path.is_file():
+        found = json.loads(path.read_text())
+        if all(found.get(name) == value for name, value in asked.items()):
+            return dict(found)
+    figures = evaluate(EvaluateConfig(**asked))
+    draft = path.with_suffix(".tmp")
+    try:
+        draft.write_text(json.dumps(figures, indent=1) + "\n")
+        os.replace(draft, path)
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be written: {error.strerror}.") from error
+    return figures

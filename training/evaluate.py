@@ -1,0 +1,235 @@
+"""Evaluate: judge a policy in the real world, episode by episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.policies.baselines import Predictor, RandomPolicy
+from worldgpt_env.policies.store import PolicyRecord, load_policy, read_policy, weights_sha256
+from worldgpt_env.worlds import World, make_world
+from worldgpt_env.wrappers import check_match, encode_latent
+
+from .statistics import mean_interval, success_interval
+from .stopwatch import Stopwatch
+
+Observation = dict[str, np.ndarray]
+See = Callable[[Observation], Observation]
+"""From raw observations of several worlds, ``(B, ...)`` per key, to what the policy sees."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What ``worldgpt evaluate --policy`` does.
+
+    Attributes:
+        policy: ``"random"``, a policy folder, or (with the flag) a Stable-Baselines3 zip.
+        world: name of the real world; the one the policy dreamt of by default.
+        episodes: how many, each with a seed of its own.
+        num_envs: worlds side by side; the codecs then encode them in one batch.
+        deterministic: take the most likely action instead of a drawn one.
+        seed: episode ``i`` begins with ``seed + i``.
+        model: the world model whose codecs see for the policy; the stored one by default.
+        allow_code_execution: open a zip, which runs code from inside the file.
+        algo: for a zip only: ``"ppo"``, ``"a2c"`` or ``"dqn"``.
+    """
+
+    policy: str
+    world: str = ""
+    episodes: int = 50
+    num_envs: int = 8
+    deterministic: bool = False
+    seed: int = 10_000
+    model: str = ""
+    allow_code_execution: bool = False
+    algo: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("episodes", "num_envs"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        if self.seed < 0:
+            raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What happened in each episode, ``(E,)``.
+
+    Attributes:
+        returns: sums of rewards.
+        lengths: steps.
+        successes: the world says so in ``info["is_success"]``; otherwise an episode succeeds when
+            the world itself ends it with a positive reward (not death, not the time limit).
+    """
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    successes: np.ndarray
+
+    def figures(self) -> dict[str, Any]:
+        """Return means with 95 % intervals as JSON values."""
+        mean, success = mean_interval(self.returns), success_interval(self.successes)
+        one = len(self.returns) == 1
+        return {
+            "episodes": len(self.returns),
+            "return": mean.value,
+            "return_low": None if one else mean.low,
+            "return_high": None if one else mean.high,
+            "success": success.value,
+            "success_low": success.low,
+            "success_high": success.high,
+            "length": float(self.lengths.mean()),
+        }
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Judge a policy in the real world.
+
+    Returns:
+        ``policy``, ``world``, ``deterministic``, ``seconds``, ``cpu_seconds`` and the figures of
+        :meth:`Judgement.figures`.
+
+    Raises:
+        CheckpointError: the policy or its world model is missing or damaged.
+        ConfigurationError: policy, model and world do not belong together.
+    """
+    watch = Stopwatch()
+    record = None
+    if config.policy != "random" and Path(config.policy).is_dir():
+        record = read_policy(config.policy)
+    world_name = config.world or (record.extra.get("world", "") if record else "")
+    if not world_name:
+        raise ConfigurationError("no world to judge the policy in was named; add --world NAME.")
+    world = make_world(world_name)
+    try:
+        see = eyes(record, world, config.model) if record else lambda observation: observation
+        policy = _policy(config, world)
+    finally:
+        world.close()
+    judgement = judge(
+        policy,
+        lambda: make_world(world_name),
+        see,
+        episodes=config.episodes,
+        num_envs=config.num_envs,
+        deterministic=config.deterministic,
+        seed=config.seed,
+    )
+    return {
+        "policy": config.policy,
+        "world": world_name,
+        "deterministic": config.deterministic,
+        **judgement.figures(),
+        **watch.figures(),
+    }
+
+
+def judge(
+    policy: Predictor,
+    open_world: Callable[[], World],
+    see: See,
+    *,
+    episodes: int,
+    num_envs: int = 8,
+    deterministic: bool = False,
+    seed: int = 10_000,
+) -> Judgement:
+    """Let ``policy`` live ``episodes`` whole episodes; every one of them counts.
+
+    Worlds run side by side and are seen in one batch; a world that has finished takes the next
+    episode, so short episodes are not counted more often than long ones.
+    """
+    torch.manual_seed(seed)
+    results: list[tuple[float, int, bool]] = [(0.0, 0, False)] * episodes
+    runs = [_Run(open_world(), number, seed) for number in range(min(num_envs, episodes))]
+    waiting = iter(range(len(runs), episodes))
+    live = list(runs)
+    try:
+        with tqdm(desc="real world", total=episodes, unit="episode", disable=None) as bar:
+            while live:
+                keys = live[0].observation
+                batch = {key: np.stack([run.observation[key] for run in live]) for key in keys}
+                actions, _ = policy.predict(see(batch), deterministic=deterministic)
+                for run, action in zip(list(live), actions, strict=True):
+                    if not run.step(action):
+                        continue
+                    results[run.number] = (run.total, run.length, run.success)
+                    bar.update()
+                    number = next(waiting, None)
+                    if number is None:
+                        live.remove(run)
+                    else:
+                        run.begin(number, seed)
+    finally:
+        for run in runs:
+            run.world.close()
+    returns, lengths, successes = zip(*results, strict=True)
+    return Judgement(np.array(returns), np.array(lengths), np.array(successes))
+
+
+class _Run:
+    """One world and the episode that it is in."""
+
+    def __init__(self, world: World, number: int, seed: int) -> None:
+        self.world = world
+        self.begin(number, seed)
+
+    def begin(self, number: int, seed: int) -> None:
+        """Begin episode ``number``."""
+        self.number, self.total, self.length, self.success = number, 0.0, 0, False
+        self.observation, _ = self.world.reset(seed=seed + number)
+
+    def step(self, action: Any) -> bool:
+        """Do ``action``; return whether the episode ended."""
+        self.observation, reward, terminated, truncated, info = self.world.step(action)
+        self.total += reward
+        self.length += 1
+        self.success = bool(info.get("is_success", terminated and reward > 0))
+        return terminated or truncated
+
+
+def eyes(record: PolicyRecord, world: World, model: str | WorldGPT = "") -> See:
+    """Return how a stored policy sees ``world``: the modalities and codecs that it learned with.
+
+    Raises:
+        ConfigurationError: the model is not the one that the policy dreamt in, or the world is not
+            the one that the model learned.
+    """
+    if world.action_space != record.action_space:
+        raise ConfigurationError(
+            f"the policy chooses from {record.action_space} and {world.world_name!r} offers "
+            f"{world.action_space}; judge it in {record.extra.get('world', 'its own world')!r}."
+        )
+    keys = list(record.observation_space.spaces)  # type: ignore[attr-defined]
+    if record.obs_mode == "decoded":
+        return lambda observation: {key: observation[key] for key in keys}
+    name = model or record.model
+    seeing = name if isinstance(name, WorldGPT) else WorldGPT.from_pretrained(name)
+    if weights_sha256(seeing) != record.model_sha256:
+        raise ConfigurationError(
+            f"the policy dreamt in {record.model!r}, whose weights were others; "
+            "name that model with --model, or train the policy again in this one."
+        )
+    check_match(world, seeing)
+    return lambda observation: encode_latent(seeing, {key: observation[key] for key in keys})
+
+
+def _policy(config: EvaluateConfig, world: World) -> Predictor:
+    """Return the policy named by ``config``."""
+    if config.policy == "random":
+        return RandomPolicy(world.action_space, config.seed)
+    return load_policy(
+        config.policy,
+        allow_code_execution=config.allow_code_execution,
+        algorithm=config.algo,
+    )

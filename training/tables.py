@@ -1,0 +1,60 @@
+"""Markdown tables of figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose columns are padded to one width, so that it also reads as plain text."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        return f"| {' | '.join(padded)} |"
+
+    rule = f"|{'|'.join('-' * (width + 2) for width in widths)}|"
+    return "\n".join([line(header), rule, *(line(row) for row in rows)])
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with at most ``digits`` significant decimals; an en dash for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.{digits}f}"
+
+
+def fidelity_table(report: Mapping[str, Any]) -> str:
+    """Return the table of :func:`~worldgpt_env.training.fidelity.evaluate_fidelity`."""
+    rows = [
+        [name, *(number(figure[key]) for key in ("model", "copy_last", "codec", "count"))]
+        for name, figure in report["figures"].items()
+    ]
+    table = markdown_table(["figure", "model", "copy last", "codec alone", "n"], rows)
+    return (
+        f"{report['model']} on {report['steps']} held-out steps of {report['world']} "
+        f"({report['episodes']} episodes); @h: h steps by itself from one real state\n\n{table}"
+    )
+
+
+def dyna_table(report: Mapping[str, Any]) -> str:
+    """Return the table of :func:`~worldgpt_env.training.dyna.dyna`."""
+    rows, real_steps = [], 0
+    for figures in report["rounds"]:
+        real_steps += figures["recording"]["steps"]
+        judged = figures.get("judgement", {})
+        returns = (judged.get(key) for key in ("return", "return_low", "return_high", "success"))
+        rows.append(
+            [
+                str(figures["round"]),
+                f"{real_steps:,}",
+                number(figures["recording"]["mean_return"]),
+                number(figures["dream"]["imagined_return"]),
+                *(number(value) for value in returns),
+            ]
+        )
+    header = ["round", "real steps", "recorded return", "imagined return", "real return", "low"]
+    return markdown_table([*header, "high", "success"], rows)
