@@ -104,13 +104,16 @@ class Description:
         )
 
 
-def write_dataset(folder: Path, description: Description, episodes: Iterable[Episode]) -> None:
+def write_dataset(
+    folder: Path, description: Description, episodes: Iterable[Episode], size: int
+) -> None:
     """Write ``episodes`` as a Minari dataset into ``folder/data``, which appears in one step.
 
     Args:
         folder: what the user named; ``minari.MinariDataset(folder / "data")`` opens it too.
         description: goes into the metadata.
         episodes: read one at a time, so that they need not fit in memory.
+        size: how many bytes they have.
 
     Raises:
         OSError: the disk is full or not writable; ``folder/data`` is then not there.
@@ -118,9 +121,10 @@ def write_dataset(folder: Path, description: Description, episodes: Iterable[Epi
     folder = folder.resolve()  # Minari joins paths twice when they are relative
     draft = folder / ".draft"
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
     identity = f"{description.world}/recording-v0"
     try:
+        draft.mkdir(parents=True)
+        _check_room(draft, 2 * size + 2**20)  # as Minari writes them, and packed
         with _minari_root(draft), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Minari misses an author and a permalink
             dataset = minari.create_dataset_from_buffers(
@@ -177,6 +181,16 @@ def read_episodes(folder: str | Path) -> list[Episode]:
             f"{path} is truncated or damaged ({error}); record it again with worldgpt collect."
         ) from error
     return list(_cut(columns, description.specs, lengths, seeds))
+
+
+def _check_room(folder: Path, size: int) -> None:
+    """Raise OSError unless ``size`` bytes fit on the disk: HDF5 crashes the process otherwise."""
+    room = folder / "room"
+    try:
+        with room.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    finally:
+        room.unlink(missing_ok=True)
 
 
 def _compress(path: Path) -> None:

@@ -28,10 +28,10 @@ class Shelf:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Open ``folder`` to begin or go on with the recording described by ``settings``.
+        """Look into ``folder``; nothing is written before the first episode is done.
 
         Raises:
-            RecordingError: the folder holds something else, or cannot be written.
+            RecordingError: the folder holds something else.
         """
         self.folder = folder
         self.settings = dict(settings)
@@ -45,8 +45,10 @@ class Shelf:
         elif (folder / SETTINGS).is_file():
             self._compare(json.loads((folder / SETTINGS).read_text()))
             self._resume()
-        else:
-            self._begin()
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RecordingError(
+                f"{folder} holds other files; choose an empty or new folder with --out."
+            )
 
     @property
     def steps(self) -> int:
@@ -64,6 +66,8 @@ class Shelf:
         path = self.folder / PARTS / f"{len(self.lengths):06d}.npz"
         draft = path.with_suffix(".draft")
         try:
+            if not self.lengths:
+                self._begin()
             with draft.open("wb") as file:
                 np.savez(
                     file,
@@ -85,7 +89,8 @@ class Shelf:
             RecordingError: the disk is full; the episodes are still on the shelf.
         """
         try:
-            write_dataset(self.folder, description, self._episodes(description))
+            size = sum(path.stat().st_size for path in (self.folder / PARTS).iterdir())
+            write_dataset(self.folder, description, self._episodes(description), size)
         except OSError as error:
             raise self._unwritable(error) from error
         self._clear()
@@ -99,18 +104,11 @@ class Shelf:
         }
 
     def _begin(self) -> None:
-        """Write down what is recorded, in a folder that holds nothing else."""
-        try:
-            if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise RecordingError(
-                    f"{self.folder} holds other files; choose an empty or new folder with --out."
-                )
-            (self.folder / PARTS).mkdir(parents=True)
-            draft = self.folder / f"{SETTINGS}.draft"
-            draft.write_text(json.dumps(self.settings, indent=1))
-            os.replace(draft, self.folder / SETTINGS)
-        except OSError as error:
-            raise self._unwritable(error) from error
+        """Write down what is being recorded."""
+        (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+        draft = self.folder / PARTS / f"{SETTINGS}.draft"
+        draft.write_text(json.dumps(self.settings, indent=1))
+        os.replace(draft, self.folder / SETTINGS)
 
     def _resume(self) -> None:
         """Count the episodes that are already there."""
