@@ -119,7 +119,7 @@ class RingCache(Cache):
         self.values: list[Tensor] = []
         super().__init__(layers=[])
 
-    def update(  # type: ignore[override]
+    def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Keep the block's observation and action keys, and return all that may be attended to."""

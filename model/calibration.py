@@ -25,7 +25,8 @@ def calibrate_termination(
         batch: gives held-out windows by number.
         batches: how many of them are read.
     """
-    logits, ends, exact = [], [], {}
+    logits, ends = [], []
+    exact: dict[str, float] = {}
     for number in range(batches):
         window = batch(number).to(model.device)
         out = model.read_window(window, model.tokens.block())

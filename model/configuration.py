@@ -142,7 +142,7 @@ class WorldGPTConfig(PreTrainedConfig):
         if preset not in PRESETS:
             raise ConfigurationError(f"preset {preset!r} is unknown; there are {sorted(PRESETS)}.")
         size = PRESETS[preset]
-        fields = {
+        fields: dict[str, Any] = {
             "modalities": specs_to_json(specs),
             "action": dataclasses.asdict(action_spec),
             "backbone": size.backbone(),

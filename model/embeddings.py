@@ -14,6 +14,8 @@ from .projection import Projection
 class CellEmbedding(nn.Module):
     """Codes of a modality as one vector a cell: the sum of its digits' embeddings and its place."""
 
+    first: Tensor
+
     def __init__(self, codec: Codec, width: int) -> None:
         """Build tables for the cells of ``codec``."""
         super().__init__()
@@ -52,6 +54,10 @@ class TokenProjection(nn.Module):
 
 class ActionEmbedding(nn.Module):
     """An action as an additive, zero-initialised vector for the action slot and the signal tokens."""
+
+    starts: Tensor
+    centre: Tensor
+    reach: Tensor
 
     def __init__(self, spec: ActionSpec, hidden: int) -> None:
         """Build the map for discrete, multidiscrete or box actions."""

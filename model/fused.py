@@ -9,6 +9,7 @@ where the cost is the number of operations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ class FusedLlama:
 
     def __init__(self, model: LlamaModel, ring: Ring) -> None:
         """Fold the weights of ``model`` and make the buffers of ``ring``."""
-        config = model.config
+        config: Any = model.config
         self.ring = ring
         self.heads, self.kv = config.num_attention_heads, config.num_key_value_heads
         self.head = getattr(config, "head_dim", None) or config.hidden_size // self.heads
@@ -56,7 +57,7 @@ class FusedLlama:
     @staticmethod
     def supports(model: object) -> bool:
         """Return whether the weights of ``model`` can be run by this loop."""
-        config = getattr(model, "config", None)
+        config: Any = getattr(model, "config", None)
         return (
             isinstance(model, LlamaModel)
             and config.hidden_act == "silu"
@@ -65,7 +66,7 @@ class FusedLlama:
             and model.rotary_emb.rope_type == "default"
         )
 
-    def _fold(self, layer: torch.nn.Module) -> FusedLayer:
+    def _fold(self, layer: Any) -> FusedLayer:  # a LlamaDecoderLayer
         attention, mlp = layer.self_attn, layer.mlp
         scale = self.head**-0.5
         gain = layer.input_layernorm.weight[:, None]

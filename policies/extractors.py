@@ -91,7 +91,8 @@ class _ImageBranch(nn.Module):
     def __init__(self, space: spaces.Space, width: int) -> None:
         super().__init__()
         shape = space.shape or ()
-        channels, *sides = shape if is_image_space_channels_first(space) else (shape[2], *shape[:2])
+        first = isinstance(space, spaces.Box) and is_image_space_channels_first(space)
+        channels, *sides = shape if first else (shape[2], *shape[:2])
         self.body = nn.Sequential(
             *(nn.Conv2d(channels, 32, 5, 2, 2), nn.ReLU()),
             *(nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU()),

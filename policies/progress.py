@@ -78,8 +78,8 @@ def _restore(
     algorithm.ep_success_buffer = deque(maxlen=algorithm._stats_window_size)
     torch.set_rng_state(tensors["random/torch"])
     position, has_gauss, gauss = counters["numpy"]
-    key = tensors["random/numpy"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", key, position, has_gauss, gauss))
+    words = tensors["random/numpy"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", words, int(position), int(has_gauss), float(gauss)))
 
 
 def _dream(algorithm: BaseAlgorithm) -> ImaginedVecEnv:

@@ -157,7 +157,7 @@ def load_policy(
     record = read_policy(path)
     loaded = ALGORITHMS[record.algorithm](
         record.policy,
-        env,  # type: ignore[arg-type]  # None is what Stable-Baselines3's own load passes
+        env,  # None is what Stable-Baselines3's own load passes
         device=device,
         _init_setup_model=False,  # type: ignore[call-arg]
         **settings_from_json(record.settings),

@@ -145,7 +145,11 @@ def _learn(config: TrainConfig) -> dict[str, Any]:
 
 def _judge(config: DynaConfig, folder: Path) -> dict[str, Any]:
     """Judge the agent of a round in the real world, unless that was done."""
-    asked = {"policy": str(folder / "policy"), "world": config.world, "episodes": config.episodes}
+    asked: dict[str, Any] = {
+        "policy": str(folder / "policy"),
+        "world": config.world,
+        "episodes": config.episodes,
+    }
     path = folder / "judgement.json"
     if path.is_file():
         found = json.loads(path.read_text())

@@ -149,16 +149,15 @@ class Moments:
         right = (self.predicted == self.real).flatten(1).all(1).numpy()  # (N,)
         same = (self.last == self.real).flatten(1).all(1).numpy()
         count = len(right) if among is None else int(among.sum())
-        shares = (measures.share(hits, among) for hits in (right, same))
-        return Figure(*shares, codec=None, count=count)
+        return Figure(measures.share(right, among), measures.share(same, among), count=count)
 
     def cells(self) -> Figure:
         """Return the share of right cells among those that changed."""
         right, same = (
             (codes == self.real).all(-1).numpy() for codes in (self.predicted, self.last)
         )  # (N, C)
-        hits = (measures.share(part, ~same) for part in (right, same))
-        return Figure(*hits, count=int((~same).sum()))
+        hits, kept = measures.share(right, ~same), measures.share(same, ~same)
+        return Figure(hits, kept, count=int((~same).sum()))
 
     def changed(self) -> np.ndarray:
         """Return where anything at all changed since the last real moment, ``(N,)`` bool."""
@@ -201,8 +200,12 @@ class Measured:
         self, summary: Callable[[np.ndarray], float | None], count: int | None = None
     ) -> Figure:
         """Return the summary of each."""
-        values = [summary(part) for part in (self.model, self.copy_last, self.codec)]
-        return Figure(*values, count=len(self.model) if count is None else count)
+        return Figure(
+            summary(self.model),
+            summary(self.copy_last),
+            summary(self.codec),
+            len(self.model) if count is None else count,
+        )
 
 
 def _image_figures(moments: Moments) -> dict[str, Figure]:
@@ -242,15 +245,15 @@ def _audio_figures(moments: Moments) -> dict[str, Figure]:
 
 
 def _text_figures(moments: Moments) -> dict[str, Figure]:
-    right, same = (c[..., 0] == moments.real[..., 0] for c in (moments.predicted, moments.last))
-    changed = ~same.numpy()  # (N, slots)
-    all_slots, changes = (
-        [measures.share(hits.numpy(), among) for hits in (right, same)] for among in (None, changed)
-    )
-    return {
-        "words right": Figure(*all_slots, count=changed.size),
-        "words right, changed": Figure(*changes, count=int(changed.sum())),
-    }
+    right, same = (
+        (c[..., 0] == moments.real[..., 0]).numpy() for c in (moments.predicted, moments.last)
+    )  # (N, slots)
+
+    def figure(among: np.ndarray) -> Figure:
+        hits, kept = measures.share(right, among), measures.share(same, among)
+        return Figure(hits, kept, count=int(among.sum()))
+
+    return {"words right": figure(np.ones_like(same)), "words right, changed": figure(~same)}
 
 
 def _vector_figures(moments: Moments) -> dict[str, Figure]:
@@ -281,7 +284,9 @@ def _signal_figures(data: EncodedRecording, walk: Walk) -> dict[str, Figure]:
     said, repeated = (measures.reward_score(r, reward) for r in (walk.reward, last))
     return {
         "reward F1": Figure(said.f1, repeated.f1, count=said.events),
-        "reward error": Figure(*(float(np.abs(r - reward).mean()) for r in (walk.reward, last))),
+        "reward error": Figure(
+            float(np.abs(walk.reward - reward).mean()), float(np.abs(last - reward).mean())
+        ),
         "end F1": Figure(
             measures.f1(walk.termination > 0.5, ended),
             measures.f1(never, ended),

@@ -128,8 +128,10 @@ class WindowSampler:
         """Return the windows of ``update``, ``(B, T)``."""
         generator = np.random.default_rng([self.seed, update])
         anywhere = generator.choice(self.acted, self.rows - self.events, p=self.rare_weight)
-        event = generator.choice(self.event, self.events, p=self.event_weight) if self.events else []
-        inside = np.concatenate([anywhere, event]).astype(np.int64)  # (B,) a moment in each window
+        inside = anywhere.astype(np.int64)  # (B,) a moment in each window
+        if self.events:
+            event = generator.choice(self.event, self.events, p=self.event_weight)
+            inside = np.concatenate([inside, event]).astype(np.int64)
         episode = np.searchsorted(self.data.first, inside, side="right") - 1
         begin = inside - generator.integers(0, self.length, self.rows)
         end = self.data.first[episode] + self.data.steps[episode]  # the last moment, (B,)
