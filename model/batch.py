@@ -75,17 +75,24 @@ class Prediction:
 
     Attributes:
         state: the next state, per modality ``(B, C, G)`` codes.
-        reward: ``(B,)`` float32, in the units of the recorded rewards.
+        rewards: ``(B, 2)`` float32, in the units of the recorded rewards: expected if the episode
+            goes on, and if it ends here.
         termination: ``(B,)`` float32, calibrated probability that the episode ends here.
         uncertainty: ``(B,)`` float32, at least 0: disagreement of the ensemble on the next state.
         consistency: ``(B,)`` float32 in [0, 1]: how well the predicted modalities agree.
     """
 
     state: State
-    reward: Tensor
+    rewards: Tensor
     termination: Tensor
     uncertainty: Tensor
     consistency: Tensor
+
+    @property
+    def reward(self) -> Tensor:
+        """The expected reward over both outcomes, ``(B,)``."""
+        going_on, ending = self.rewards.unbind(-1)
+        return going_on + self.termination * (ending - going_on)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ class StateHead(nn.Module):
     bonus favours the present digit.
     """
 
+    neighbours: Tensor
+
     def __init__(self, codec: Codec, tokens: int, width: int, hidden: int) -> None:
         """Build the head for the cells of ``codec`` read from ``tokens`` signal tokens."""
         super().__init__()
@@ -80,32 +82,37 @@ def symexp(x: Tensor) -> Tensor:
 
 
 class RewardHead(nn.Module):
-    """Reward as a distribution over symlog-spaced bins (two-hot targets)."""
+    """Reward as two distributions over symlog-spaced bins: if the episode goes on, and if it ends.
+
+    An end and its reward are one outcome. Were the reward a mean over both, an agent could collect
+    a share of the final reward again and again without ever ending the episode.
+    """
+
+    centres: Tensor
 
     def __init__(self, hidden: int, bins: RewardBins) -> None:
         """Build the head over ``bins``."""
         super().__init__()
         low, high = symlog(torch.tensor([bins.low, bins.high])).tolist()
         self.register_buffer("centres", torch.linspace(low, high, bins.bins), persistent=False)
-        self.read = Perceptron(hidden, hidden, bins.bins, zero=True)
+        self.read = Perceptron(hidden, hidden, 2 * bins.bins, zero=True)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map hidden states ``(B, D)`` to bin logits ``(B, bins)``."""
-        return self.read(hidden)
+        """Map hidden states ``(B, D)`` to bin logits ``(B, 2, bins)``: going on, ending."""
+        return self.read(hidden).unflatten(-1, (2, -1))
 
     def expect(self, logits: Tensor) -> Tensor:
-        """Return the expected reward ``(B,)`` of bin logits."""
+        """Return the expected reward of both outcomes, ``(B, 2)``."""
         probabilities = logits.float().softmax(-1)
         return (probabilities * symexp(self.centres)).sum(-1)
 
-    def loss(self, logits: Tensor, reward: Tensor) -> Tensor:
-        """Return the two-hot cross-entropy ``(B,)`` of ``reward`` ``(B,)``."""
-        log_probabilities = logits.float().log_softmax(-1)
-        place = (symlog(reward) - self.centres[0]) / (self.centres[1] - self.centres[0])
-        place = place.clamp(0, len(self.centres) - 1)
-        low = place.floor().long().clamp(max=len(self.centres) - 2)
+    def loss(self, logits: Tensor, reward: Tensor, terminated: Tensor) -> Tensor:
+        """Return the two-hot cross-entropy ``(B,)`` of ``reward`` ``(B,)`` in the outcome that came."""
+        outcome = terminated.long()[:, None, None].expand(-1, 1, logits.shape[-1])
+        log_probabilities = logits.float().gather(1, outcome)[:, 0].log_softmax(-1)
         values = symexp(self.centres)
-        share = (reward - values[low]) / (values[low + 1] - values[low])  # so that expect() is exact
+        low = (torch.searchsorted(values, reward, right=True) - 1).clamp(0, len(values) - 2)
+        share = (reward - values[low]) / (values[low + 1] - values[low])  # expect() is then exact
         share = share.clamp(0, 1)
         below = log_probabilities.gather(1, low[:, None])[:, 0]
         above = log_probabilities.gather(1, low[:, None] + 1)[:, 0]
@@ -132,6 +139,10 @@ class Ensemble(nn.Module):
     They read detached hidden states and learn on different halves of the rows, so their
     disagreement is a cheap epistemic uncertainty that never shapes the model.
     """
+
+    own: Tensor
+    mix: Tensor
+    scale: Tensor
 
     def __init__(self, hidden: int, latent: int, members: int, targets: int = 32) -> None:
         """Build ``members`` heads for states of ``latent`` numbers."""

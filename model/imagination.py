@@ -103,7 +103,7 @@ class Imagination:
         latent = self.model.latent(codes)
         prediction = Prediction(
             state=codes,
-            reward=self.model.reward_head.expect(out.reward),
+            rewards=self.model.reward_head.expect(out.reward),
             termination=self._calibrated(out.termination),
             uncertainty=self.model.ensemble.disagreement(out.hidden),
             consistency=self.model.consistency(latent) if latent else torch.ones(self.rows),
@@ -152,7 +152,7 @@ class Imagination:
         return pairs.softmax(-1)[:, 1]  # a plain sigmoid rounds by the place of a row in the batch
 
     def _check(self, prediction: Prediction, logits: State) -> None:
-        total = prediction.reward.sum() + prediction.termination.sum()
+        total = prediction.rewards.sum() + prediction.termination.sum()
         total = total + prediction.uncertainty.sum() + prediction.consistency.sum()
         total = total + sum(part.sum() for part in logits.values())
         if not torch.isfinite(total):

@@ -62,9 +62,10 @@ def objective(model: WorldGPT, out: ReadOut, batch: Batch, weights: LossWeights)
         loss = loss + weights.state * nats / (cells * digits) ** 0.5
         metrics[f"nats/{modality}"] = nats.detach()
         metrics[f"exact/{modality}"] = exact
-    reward = mean(model.reward_head.loss(out.reward, batch.reward.flatten()), valid)
+    ended = batch.terminated.flatten()
+    reward = mean(model.reward_head.loss(out.reward, batch.reward.flatten(), ended), valid)
     ends = nn.functional.binary_cross_entropy_with_logits(
-        out.termination.float(), batch.terminated.flatten(), reduction="none"
+        out.termination.float(), ended, reduction="none"
     )
     termination = mean(ends, valid)
     latent = latent_of(model, then)

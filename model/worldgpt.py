@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class ReadOut:
 
     Attributes:
         logits: per requested modality ``(B, C, G, V)``.
-        reward: bin logits ``(B, bins)``.
+        reward: bin logits ``(B, 2, bins)``.
         termination: logits ``(B,)``.
         hidden: the action slot's hidden states ``(B, D)``.
     """
@@ -67,6 +67,10 @@ class WorldGPT(PreTrainedModel):
     config_class = WorldGPTConfig
     config: WorldGPTConfig
     main_input_name = "batch"
+
+    if TYPE_CHECKING:  # transformers decorates it in a way that type checkers cannot follow
+
+        def to(self, *args: Any, **kwargs: Any) -> Self: ...  # type: ignore[override]
 
     def __init__(self, config: WorldGPTConfig) -> None:
         """Build the model, randomly initialised."""

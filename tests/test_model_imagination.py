@@ -31,8 +31,8 @@ def test_ring_equals_full_forward(fused: bool, backbone: str) -> None:
     assert (type(engine.loop).__name__ == "FusedLlama") == (fused and backbone == "llama")
     for step in range(steps):
         prediction = engine.step(now(batch.state, step), batch.action[:, step])
-        reward = model.reward_head.expect(full.reward).view(4, steps)[:, step]
-        assert (prediction.reward - reward).abs().max() <= 1e-5
+        rewards = model.reward_head.expect(full.reward).view(4, steps, 2)[:, step]
+        assert (prediction.rewards - rewards).abs().max() <= 1e-5
         for modality, logits in full.logits.items():
             wanted = logits.unflatten(0, (4, steps))[:, step].argmax(-1)
             assert torch.equal(prediction.state[modality], wanted)

@@ -130,14 +130,16 @@ def test_other_kinds_of_actions(action: torch.Tensor, spec: ActionSpec) -> None:
 
 def test_reward_bins_return_exactly_what_was_recorded() -> None:
     head = RewardHead(4, RewardBins(-9.0, 99.0))
-    for reward in (-9.0, -4.0, -1.0, 0.3, 97.0, 99.0):
-        logits = torch.zeros(1, 41, requires_grad=True)
+    for number, reward in enumerate((-9.0, -4.0, -1.0, 0.3, 97.0, 99.0)):
+        ended = number % 2
+        logits = torch.zeros(1, 2, 41, requires_grad=True)
         optimizer = torch.optim.Adam([logits], lr=0.5)
         for _ in range(300):
             optimizer.zero_grad()
-            head.loss(logits, torch.tensor([reward])).sum().backward()
+            head.loss(logits, torch.tensor([reward]), torch.tensor([ended])).sum().backward()
             optimizer.step()
-        assert head.expect(logits).item() == pytest.approx(reward, abs=0.05)
+        assert head.expect(logits)[0, ended].item() == pytest.approx(reward, abs=0.05)
+        assert not logits.grad[0, 1 - ended].any()
 
 
 def test_symlog_inverts() -> None:

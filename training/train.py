@@ -43,6 +43,9 @@ class TrainConfig:
         updates: optimiser steps of the dynamics; the preset's own number by default.
         codec_updates: optimiser steps of each codec; the codec's own number by default.
         init: a model to start from (its preset is kept), for a Dyna round.
+        context: blocks that the model looks back; the preset's own number by default.
+        temperature: of imagined codes and ends, stored with the model: 0 for worlds without
+            chance, 1 where sounds or monsters are random.
         rows: windows of a batch.
         length: transitions of a window.
         learning_rate: peak rate of the dynamics.
@@ -62,6 +65,8 @@ class TrainConfig:
     updates: int | None = None
     codec_updates: int | None = None
     init: Path | None = None
+    context: int | None = None
+    temperature: float = 0.0
     rows: int = 128
     length: int = 4
     learning_rate: float = 2e-3
@@ -136,7 +141,9 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
             world=recording.world,
             reward=dataclasses.asdict(bins),
             horizon=config.horizon,
+            temperature=config.temperature,
             codecs=config.codecs,
+            **({"context": config.context} if config.context else {}),
         )
     )
     for modality in recording.specs:

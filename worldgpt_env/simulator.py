@@ -41,7 +41,8 @@ class SimulatorConfig:
         obs_mode: ``"decoded"`` (raw modalities) or ``"latent"`` (a policy learns fastest from it).
         modalities: the modalities of the observations, all by default; the model uses all anyway.
         horizon: imagined steps before truncation; the model's own by default.
-        start_states: ``"first"``, ``"visited"``, ``"mixed"``, a file or folder, or StartStates.
+        start_states: ``"first"``, ``"visited"`` or ``"mixed"`` of the model's own; or others, as file,
+            folder or StartStates, each as likely.
         temperature: 0 takes the most likely outcome, above 0 samples; the model's own by default.
         max_uncertainty: a step less certain than this truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.
@@ -229,10 +230,8 @@ class Simulator:
 
     def _advance(self, prediction: Prediction) -> SimulatorStep:
         """Apply a prediction: rewards, ends, cuts, and the new states."""
-        reward, chance = (
-            _finite("reward", prediction.reward),
-            _finite("end", prediction.termination),
-        )
+        rewards = _finite("reward", prediction.rewards)  # (N, 2): going on, ending
+        chance = _finite("end", prediction.termination)
         uncertainty = _finite("uncertainty", prediction.uncertainty)
         consistency = _finite("consistency", prediction.consistency)
         live = ~self._rows.ended
@@ -245,6 +244,7 @@ class Simulator:
         late = live & ~terminated & ~lost & (steps >= self.horizon)
         truncated_by = np.full(self.num_envs, "", object)
         truncated_by[late], truncated_by[lost] = "horizon", "uncertainty"
+        reward = np.where(terminated, rewards[:, 1], rewards[:, 0])
         reward = reward - np.float32(self.config.uncertainty_penalty) * uncertainty
         self._state = self._keep_ended(prediction.state)
         self._rows.steps = steps
