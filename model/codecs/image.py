@@ -1,4 +1,4 @@
-"""Images to a grid of cells of FSQ digits, and back: what differs from the median frame counts."""
+"""Images to a grid of cells of FSQ digits, and back; rare colours weigh most."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from .fsq import FSQ
 CELL = 16
 """Pixels of a cell's side."""
 
+COLOUR_BITS = 4
+"""Bits of each channel that tell colours apart when their share is counted."""
+
+VISIBLE = 0.05
+"""Difference in a channel, of 1, above which a pixel is foreground."""
+
 
 @dataclass(frozen=True)
 class ImageCodecConfig:
@@ -23,86 +29,74 @@ class ImageCodecConfig:
     Attributes:
         digits: FSQ digits of a cell of 16 x 16 pixels.
         levels: levels of a digit.
-        width: channels of encoder and decoder.
-        foreground_weight: extra weight of a pixel that differs from the median frame.
-        change_weight: extra weight of a pixel that differs from the previous frame.
-        hard_share: share of an image's worst pixels that the hard-pixel term averages.
-        hard_weight: weight of the hard-pixel term.
+        width: hidden features of the networks.
+        rarity: exponent of the weight of a pixel, (usual share / share of its colour) ** rarity.
+        rarity_limit: largest such weight.
         updates: training steps that suffice.
         batch_size: images of a training step.
         learning_rate: of AdamW, with linear decay to zero.
     """
 
-    digits: int = 6
+    digits: int = 8
     levels: int = 5
-    width: int = 64
-    foreground_weight: float = 5.0
-    change_weight: float = 5.0
-    hard_share: float = 0.02
-    hard_weight: float = 0.1
-    updates: int = 600
+    width: int = 256
+    rarity: float = 0.5
+    rarity_limit: float = 20.0
+    updates: int = 1500
     batch_size: int = 64
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        """Refuse sizes and shares that make no codec."""
+        """Refuse sizes and weights that make no codec."""
         for name in ("digits", "width", "updates", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
-        if not 0 < self.hard_share <= 1:
-            raise ConfigurationError(f"hard_share is {self.hard_share}; it must be in (0, 1].")
-        if min(self.foreground_weight, self.change_weight, self.hard_weight) < 0:
-            raise ConfigurationError("a loss weight is negative; 0 switches its term off.")
+        if self.rarity < 0 or self.rarity_limit < 1:
+            raise ConfigurationError(
+                f"rarity {self.rarity} must be at least 0, rarity_limit {self.rarity_limit} 1."
+            )
 
 
-class CellEncoder(nn.Module):
+class CellEncoder(nn.Sequential):
     """Reads each cell by itself: the digits of a cell depend on its own 16 x 16 pixels only.
 
-    An object in a new place of an otherwise new frame thus gets the digits it has elsewhere.
+    An object that is seen in a new frame thus gets digits that are known from old ones.
     """
 
     def __init__(self, width: int, digits: int) -> None:
-        """Three convolutions, 16 x 16 to 1 x 1 pixels."""
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, width // 2, 4, stride=2, padding=1),
+        """Map the pixels of cells ``(B, C, 768)`` to features ``(B, C, digits)``."""
+        super().__init__(
+            nn.Linear(3 * CELL * CELL, width),
             nn.ReLU(),
-            nn.Conv2d(width // 2, width, 4, stride=2, padding=1),
+            nn.Linear(width, width),
             nn.ReLU(),
-            nn.Conv2d(width, 2 * width, 4),
-            nn.ReLU(),
-            nn.Conv2d(2 * width, digits, 1),
+            nn.Linear(width, digits),
         )
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the features ``(B, C, G)`` of ``image`` ``(B, 3, H, W)``."""
-        rows, columns = image.shape[2] // CELL, image.shape[3] // CELL
-        patches = image.unflatten(3, (columns, CELL)).unflatten(2, (rows, CELL))
-        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)  # (B*C, 3, 16, 16)
-        return self.layers(patches).view(image.shape[0], rows * columns, -1)
 
 
 class CellDecoder(nn.Module):
-    """Draws the image from cells, each with its neighbours, first whole cells, then halves."""
+    """Draws each cell from its own digits and those of the cells around it."""
 
-    def __init__(self, width: int, digits: int) -> None:
-        """Two 3 x 3 convolutions at cells, one at half cells, then 8 x 8 pixels linearly."""
+    neighbours: Tensor
+
+    def __init__(self, grid: tuple[int, int], width: int, digits: int) -> None:
+        """Map values ``(B, C, digits)`` on ``grid`` to the pixels of cells ``(B, C, 768)``."""
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(digits, 2 * width, 1),
+        self.register_buffer("neighbours", cell_neighbours(*grid))  # (C, 9)
+        self.reader = nn.Linear(9 * digits, width)
+        self.place = nn.Parameter(torch.randn(grid[0] * grid[1], width) * 0.1)
+        self.painter = nn.Sequential(
             nn.ReLU(),
-            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+            nn.Linear(width, 2 * width),
             nn.ReLU(),
-            nn.PixelShuffle(2),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, 3 * 8 * 8, 1),
-            nn.PixelShuffle(8),
+            nn.Linear(2 * width, 3 * CELL * CELL),
         )
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return ``(B, 3, H, W)``, to add to the median frame, of ``(B, G, rows, columns)``."""
-        return self.layers(values)
+        """Return the pixels ``(B, C, 768)`` of values ``(B, C, G)``, less the median frame's."""
+        beyond = torch.zeros_like(values[:, :1])  # stands for the cells outside the image
+        around = torch.cat([values, beyond], 1)[:, self.neighbours].flatten(2)  # (B, C, 9*G)
+        return self.painter(self.reader(around) + self.place)
 
 
 class ImageCodec(Codec):
@@ -113,6 +107,7 @@ class ImageCodec(Codec):
     spec: ImageSpec
     config: ImageCodecConfig
     median: Tensor
+    colour_weight: Tensor
 
     def __init__(self, spec: ImageSpec, config: ImageCodecConfig | None = None) -> None:
         """Make one cell per 16 x 16 pixels of ``spec``."""
@@ -134,39 +129,32 @@ class ImageCodec(Codec):
         )
         self.encoder = CellEncoder(config.width, self.digits)
         self.fsq = FSQ(cells, self.digits, self.levels)
-        self.decoder = CellDecoder(config.width, self.digits)
-        self.register_buffer("median", torch.full((3, spec.height, spec.width), 0.5))
+        self.decoder = CellDecoder(grid, config.width, self.digits)
+        self.register_buffer("median", torch.full((cells, 3 * CELL * CELL), 127.0))
+        self.register_buffer("colour_weight", torch.ones(2 ** (3 * COLOUR_BITS)))
 
     def fit_statistics(self, raw: Tensor) -> None:
-        """Store the median frame of the sample ``(B, H, W, 3)``."""
+        """Store the median frame of the sample ``(B, H, W, 3)``, and a weight for each colour."""
         self.check_raw(raw)
-        flat = raw.flatten(1)  # (B, H*W*3)
-        median = torch.cat([part.median(0).values for part in flat.split(4096, 1)])
-        self.median.copy_(median.view(self.spec.shape).permute(2, 0, 1) / 255)
+        cells = self._cut(raw)  # (B, C, 768)
+        for cell, pixels in zip(self.median, cells.unbind(1), strict=True):
+            cell.copy_(pixels.median(0).values)
+        counts = torch.bincount(_colour(cells).flatten(), minlength=len(self.colour_weight)) + 1
+        share = counts / counts.sum()
+        usual = share.square().sum()  # the share of the colour of an average pixel
+        weight = (usual / share) ** self.config.rarity
+        self.colour_weight.copy_(weight.clamp(1.0, self.config.rarity_limit))
 
     def forward(self, raw: Tensor, previous: Tensor | None = None) -> CodecOutput:
-        """Return the reconstruction loss of ``raw`` ``(B, H, W, 3)``, heavy where it matters."""
-        target = self._difference(raw)  # (B, 3, H, W)
+        """Return the squared error of images ``(B, H, W, 3)``, each pixel weighed by its colour."""
+        cells = self._cut(raw)
+        target = self._normalise(cells)  # (B, C, 768)
         with torch.autocast(raw.device.type, torch.bfloat16):
-            values = self.fsq(self.encoder(target))
-            drawn = self.decoder(self._on_grid(values)).float()
-        error = (drawn - target).square().mean(1)  # (B, H, W)
-        weight = 1 + self.config.foreground_weight * (target.abs().amax(1) > 0.05)
-        if previous is not None:
-            changed = (target - self._difference(previous)).abs().amax(1) > 0.05
-            weight = weight + self.config.change_weight * changed
-        weighted = (error * weight).sum() / weight.sum()
-        count = max(1, int(self.config.hard_share * error[0].numel()))
-        hardest = error.flatten(1).topk(count, dim=1, sorted=False).values.mean()
-        loss = weighted + self.config.hard_weight * hardest
-        return CodecOutput(
-            loss,
-            {
-                "pixel_error": error.detach().mean(),
-                "weighted_error": weighted.detach(),
-                "hardest_error": hardest.detach(),
-            },
-        )
+            drawn = self.decoder(self.fsq(self.encoder(target)))
+        error = (drawn.float() - target).square().unflatten(2, (3, -1)).sum(2)  # (B, C, 256)
+        weight = self.colour_weight[_colour(cells)]
+        loss = (error * weight).sum() / weight.sum()
+        return CodecOutput(loss, {"pixel_error": error.detach().mean() / 3})
 
     @torch.no_grad()
     def encode(self, raw: Tensor) -> Tensor:
@@ -189,12 +177,11 @@ class ImageCodec(Codec):
         """Return distinct codes, and errors where the image differs from the median frame."""
         codes = self.encode(raw)
         counts = check_collapse(self.modality, raw, codes)
-        drawn = self.decode(codes).float() / 255
-        true = raw.float() / 255
-        median = self.median.permute(1, 2, 0)
-        foreground = (true - median).abs().amax(-1) > 0.05  # (B, H, W)
-        error = (drawn - true).square().mean(-1)
-        still = (median - true).square().mean(-1)
+        true = self._normalise(self._cut(raw))
+        drawn = self._normalise(self._cut(self.decode(codes)))
+        foreground = true.unflatten(2, (3, -1)).abs().amax(2) > VISIBLE  # (B, C, 256)
+        error = (drawn - true).square().unflatten(2, (3, -1)).mean(2)
+        still = true.square().unflatten(2, (3, -1)).mean(2)
         share = foreground.sum().clamp(min=1)
         return {
             **counts,
@@ -203,19 +190,38 @@ class ImageCodec(Codec):
             "foreground_error_of_median": float((still * foreground).sum() / share),
         }
 
-    def _difference(self, raw: Tensor) -> Tensor:
-        """Return ``(B, 3, H, W)`` float32: images ``(B, H, W, 3)`` in [0, 1] minus the median."""
-        return raw.permute(0, 3, 1, 2).float() / 255 - self.median
+    def _cut(self, raw: Tensor) -> Tensor:
+        """Return images ``(B, H, W, 3)`` as cells ``(B, C, 768)``, one channel after another."""
+        rows, columns = self.grid
+        cells = raw.view(-1, rows, CELL, columns, CELL, 3).permute(0, 1, 3, 5, 2, 4)
+        return cells.reshape(-1, rows * columns, 3 * CELL * CELL)
 
-    def _on_grid(self, values: Tensor) -> Tensor:
-        """Return values ``(B, C, G)`` as ``(B, G, rows, columns)``."""
-        return values.transpose(1, 2).unflatten(2, self.grid)
+    def _normalise(self, cells: Tensor) -> Tensor:
+        """Return cells ``(B, C, 768)`` of 0 to 255, less the median frame, as shares of 255."""
+        return (cells - self.median) * (1 / 255)
 
     def _encode(self, raw: Tensor) -> Tensor:
-        """Encode one micro-batch."""
-        return self.fsq.codes(self.encoder(self._difference(raw)))
+        """Encode one micro-batch, in full precision so that rounding is the same everywhere."""
+        return self.fsq.codes(self.encoder(self._normalise(self._cut(raw))))
 
     def _decode(self, codes: Tensor) -> Tensor:
         """Decode one micro-batch."""
-        drawn = self.decoder(self._on_grid(self.fsq.values(codes))) + self.median
-        return (drawn * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        with torch.autocast(codes.device.type, torch.bfloat16):
+            drawn = self.decoder(self.fsq.values(codes))
+        cells = (drawn.float() * 255 + self.median).round_().clamp_(0, 255).to(torch.uint8)
+        rows, columns = self.grid
+        cells = cells.view(-1, rows, columns, 3, CELL, CELL).permute(0, 1, 4, 2, 5, 3)
+        return cells.reshape(-1, *self.spec.shape)
+
+
+def cell_neighbours(rows: int, columns: int) -> Tensor:
+    """Return the 3 x 3 cells around each cell, ``(C, 9)`` int64; ``C`` stands for outside."""
+    padded = torch.full((rows + 2, columns + 2), rows * columns)
+    padded[1:-1, 1:-1] = torch.arange(rows * columns).view(rows, columns)
+    return padded.unfold(0, 3, 1).unfold(1, 3, 1).reshape(rows * columns, 9)
+
+
+def _colour(cells: Tensor) -> Tensor:
+    """Return which colour, of ``2 ** (3 * COLOUR_BITS)``, pixels ``(B, C, 768)`` uint8 have."""
+    red, green, blue = (cells >> (8 - COLOUR_BITS)).unflatten(2, (3, -1)).int().unbind(2)
+    return (red << (2 * COLOUR_BITS)) + (green << COLOUR_BITS) + blue  # (B, C, 256)
