@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,3 +41,24 @@ def tiny_folder(tiny_model: WorldGPT, tmp_path_factory: pytest.TempPathFactory) 
     from tiny_world import save_model
 
     return save_model(tiny_model, tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def corridor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recording of the corridor, one held out, and a model learned from the first.
+
+    ``recording`` (1 500 random steps), ``held_out`` (500), ``model`` (300 updates; 7 CPU-seconds).
+    """
+    from toy_worlds import CorridorWorld
+
+    from worldgpt_env.training.collect import CollectConfig, collect
+    from worldgpt_env.training.train import TrainConfig, train
+    from worldgpt_env.worlds import register_world
+
+    register_world(CorridorWorld)
+    folder = tmp_path_factory.mktemp("corridor")
+    collect(CollectConfig("corridor", 1500, str(folder / "recording")))
+    collect(CollectConfig("corridor", 500, str(folder / "held_out"), seed=9))
+    recorded = (folder / "recording",)
+    train(TrainConfig(recorded, folder / "model", preset="tiny", updates=300, horizon=20))
+    return folder

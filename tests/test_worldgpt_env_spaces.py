@@ -83,7 +83,16 @@ def test_python_and_numpy_integers_of_any_width_pass() -> None:
 
 @pytest.mark.parametrize(
     "actions",
-    [0, [0, 1], (0, 1), None, np.array([0, 3]), np.array([0]), np.array([0.0, 1.0]), np.array([[0, 1]])],
+    [
+        0,
+        [0, 1],
+        (0, 1),
+        None,
+        np.array([0, 3]),
+        np.array([0]),
+        np.array([0.0, 1.0]),
+        np.array([[0, 1]]),
+    ],
 )
 def test_batches_are_checked_too(actions: object) -> None:
     with pytest.raises(InvalidActionError, match=r"integer array of shape \(2,\)"):
@@ -140,7 +149,10 @@ def observation(rows: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
 
 
 def test_one_observation_serves_all_rows_or_each_has_its_own() -> None:
-    one, many = check_observation(observation(), SPECS, 3), check_observation(observation((3,)), SPECS, 3)
+    one, many = (
+        check_observation(observation(), SPECS, 3),
+        check_observation(observation((3,)), SPECS, 3),
+    )
     for modality, spec in SPECS.items():
         assert one[modality].shape == many[modality].shape == (3, *spec.shape)
 
@@ -160,7 +172,9 @@ def test_one_observation_serves_all_rows_or_each_has_its_own() -> None:
         ("vector", None),
     ],
 )
-def test_observations_that_do_not_fit_are_errors_that_say_what_does(key: str, value: object) -> None:
+def test_observations_that_do_not_fit_are_errors_that_say_what_does(
+    key: str, value: object
+) -> None:
     with pytest.raises(InvalidObservationError, match=f"the {key} of the observation"):
         check_observation(observation() | {key: value}, SPECS, 1)
 

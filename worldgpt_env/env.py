@@ -107,7 +107,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     | modalities          | all         | those of the observations; the model uses all anyway     |
     | obs_mode            | `"decoded"` | or `"latent"`                                            |
     | horizon             | the model's | imagined steps before truncation                         |
-    | start_states        | `"first"`   | `"visited"`, `"mixed"`, a path, or `StartStates`         |
+    | start_states        | `"first"`   | `"visited"`, `"mixed"`; or others: a path, `StartStates` |
     | temperature         | the model's | 0 takes the most likely next state, above 0 samples      |
     | max_uncertainty     | none        | a step less certain than this truncates the episode      |
     | uncertainty_penalty | 0           | times the uncertainty of a step, taken off its reward    |

@@ -145,9 +145,14 @@ class StartStates:
             unfinished.unlink(missing_ok=True)
         return path
 
+    def subset(self, keep: Tensor) -> StartStates:
+        """Return the states that ``keep`` ``(R,)`` bool or indices names, ``states.first`` say."""
+        codes = {modality: part[keep] for modality, part in self.codes.items()}
+        return StartStates(codes, self.first[keep], self.episode[keep], self.step[keep])
+
     def select(self, indices: np.ndarray) -> State:
         """Return the states at ``indices`` ``(B,)``, per modality ``(B, C, G)`` int64."""
-        rows = torch.from_numpy(np.asarray(indices, np.int64))
+        rows = torch.from_numpy(np.array(indices, np.int64))
         return {modality: codes[rows].long() for modality, codes in self.codes.items()}
 
     def sample(self, kind: str, keys: Keys) -> np.ndarray:

@@ -16,6 +16,7 @@ from worldgpt_env.model.modalities import Modality, TextSpec
 
 from .errors import (
     ConfigurationError,
+    InvalidObservationError,
     InvalidOptionError,
     MissingModalityError,
     MissingStartStatesError,
@@ -60,6 +61,11 @@ class ResetOptions:
             return cls(index=_parse_index(options["index"], rows))
         if "description" in options:
             return cls(description=_parse_description(options["description"], rows))
+        if "observation" in options and not isinstance(options["observation"], Mapping):
+            raise InvalidObservationError(
+                f"the observation is a {type(options['observation']).__name__}; "
+                "pass a dict with one array per modality."
+            )
         return cls(observation=options.get("observation"))
 
 
@@ -69,13 +75,13 @@ class Starter:
     Args:
         model: the learned world.
         source: ``"first"``, ``"visited"`` or ``"mixed"`` of the model's own start states; or other
-            start states, as file, folder or :class:`StartStates`, of which the first moments serve.
+            start states, as file, folder or :class:`StartStates`, each as likely as the others.
     """
 
     def __init__(self, model: WorldGPT, source: str | Path | StartStates) -> None:
         """Remember where start states come from; a model's own are read when first needed."""
         self.model = model
-        self.kind = str(source) if source in KINDS else "first"
+        self.kind = str(source) if source in KINDS else "visited"
         self._states: StartStates | None = None
         if isinstance(source, StartStates):
             self._states = self._fitting(source)
