@@ -1,21 +1,20 @@
-"""The command line ``worldgpt``: demo, collect, train, dream, evaluate, dyna, direct, info."""
+"""The command line ``worldgpt``: from recording a real world to judging what dreamt of it."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
 
-Figures = dict[str, Any]
+from .figures import Figures, show, write_json
+
 ALGORITHMS = ("ppo", "a2c", "dqn")
 
 
@@ -62,8 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_add_demo, _add_collect, _add_train, _add_dream, _add_evaluate, _add_dyna):
         add(commands)
-    _add_direct(commands)
-    _add_info(commands)
+    for add in (_add_direct, _add_speed, _add_info):
+        add(commands)
     return parser
 
 
@@ -124,7 +123,7 @@ def _collect(**options: Any) -> Figures:
     from .collect import CollectConfig, collect
 
     _to_dict(options, "world_options")
-    return _show(collect(CollectConfig(**options)))
+    return show(collect(CollectConfig(**options)))
 
 
 # train ------------------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ def _train(**options: Any) -> Figures:
     from .train import TrainConfig, train
 
     options["data"] = tuple(options["data"])
-    return _show(train(TrainConfig(**options)))
+    return show(train(TrainConfig(**options)))
 
 
 # dream ------------------------------------------------------------------------------------------
@@ -186,7 +185,7 @@ def _dream(**options: Any) -> Figures:
 
     _to_dict(options, "settings")
     _to_tuple(options, "modalities")
-    return _show(dream(DreamConfig(**options)))
+    return show(dream(DreamConfig(**options)))
 
 
 # direct -----------------------------------------------------------------------------------------
@@ -208,7 +207,7 @@ def _direct(**options: Any) -> Figures:
     from .direct import DirectConfig, train_directly
 
     _to_tuple(options, "modalities")
-    return _show(train_directly(DirectConfig(**options)))
+    return show(train_directly(DirectConfig(**options)))
 
 
 # evaluate ---------------------------------------------------------------------------------------
@@ -237,7 +236,7 @@ def _evaluate(**options: Any) -> Figures:
     if "policy" in options and "data" not in options:
         from .evaluate import EvaluateConfig, evaluate
 
-        return _show(evaluate(_config(EvaluateConfig, options, "--policy")))
+        return show(evaluate(_config(EvaluateConfig, options, "--policy")))
     if "data" in options and "policy" not in options:
         from .fidelity import FidelityConfig, evaluate_fidelity
         from .tables import fidelity_table
@@ -281,6 +280,24 @@ def _dyna(**options: Any) -> Figures:
     return figures
 
 
+# speed ------------------------------------------------------------------------------------------
+
+
+def _add_speed(commands: Any) -> None:
+    parser = _command(commands, "speed", _speed, "measure imagined steps per CPU-second")
+    parser.add_argument("--model", help="embedded world or folder; default: the embedded default")
+    parser.add_argument("--num-envs", type=int, help="imagined episodes side by side")
+    parser.add_argument("--steps", type=int, help="of one measurement")
+    parser.add_argument("--repeats", type=int, help="of which the median counts")
+    parser.add_argument("--dream-steps", type=int, help="of PPO; 0 leaves it out")
+
+
+def _speed(**options: Any) -> Figures:
+    from .speed import SpeedConfig, measure_speed
+
+    return show(measure_speed(SpeedConfig(**options)))
+
+
 # info -------------------------------------------------------------------------------------------
 
 
@@ -291,51 +308,10 @@ def _add_info(commands: Any) -> None:
 def _info() -> Figures:
     from .info import info
 
-    return _show(info())
+    return show(info())
 
 
 # parts ------------------------------------------------------------------------------------------
-
-
-def write_json(path: Path, figures: Figures) -> None:
-    """Write ``figures`` to ``path`` in one step; infinity and NaN become null."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(_plain(figures), indent=1) + "\n")
-        os.replace(draft, path)
-    except OSError as error:
-        raise ConfigurationError(f"--json {path} cannot be written: {error.strerror}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` as JSON has it: no infinity, no NaN, lists and text only."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def _show(figures: Figures) -> Figures:
-    """Print figures as aligned lines, nested ones indented."""
-
-    def lines(part: Mapping[str, Any], indent: str) -> None:
-        width = max((len(str(name)) for name in part), default=0)
-        for name, value in part.items():
-            if isinstance(value, Mapping):
-                print(f"{indent}{name}")
-                lines(value, indent + "  ")
-            else:
-                shown = f"{value:.4g}" if isinstance(value, float) else value
-                print(f"{indent}{str(name):<{width}}  {shown}")
-
-    lines(figures, "")
-    return figures
 
 
 def _config(kind: Any, options: Figures, what: str) -> Any:
