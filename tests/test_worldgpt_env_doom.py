@@ -284,8 +284,8 @@ def test_the_game_dies_with_its_parent(number: signal.Signals) -> None:
 from test_worldgpt_env_doom import *
 world = open_room("doom-basic")
 world.reset(seed=0)
-print(process_of(world), flush=True)
 try:
+    print(process_of(world), flush=True)
     while True:
         if any(world.step(WAIT)[2:4]):
             world.reset()
