@@ -159,7 +159,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
             uncertainty_penalty=uncertainty_penalty,
         )
         self.simulator = Simulator(model, 1, config, device=device)
-        self.observation_space = self.simulator.observation_space
+        self.observation_space = self.simulator.observation_space  # type: ignore[assignment]
         self.action_space = self.simulator.action_space
         self.render_mode = render_mode
         self._window: Window | None = None
@@ -223,7 +223,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
             self._show()
         return self._observe(), float(step.reward[0]), terminated, truncated, info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """Return the picture of this moment, ``(height, width, 3)`` uint8; ``human`` shows it."""
         self._need_episode("render")
         if self.render_mode is None:
@@ -232,7 +232,8 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
                 'gym.make("WorldGPT-v0", render_mode="rgb_array").'
             )
         if self.render_mode == "human":
-            return self._show()
+            self._show()
+            return None
         return self._picture()
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.batch import Prediction, State
-from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.modalities import Modality, TextSpec
 
 from .errors import (
     ConfigurationError,
@@ -41,8 +41,8 @@ class SimulatorConfig:
         obs_mode: ``"decoded"`` (raw modalities) or ``"latent"`` (a policy learns fastest from it).
         modalities: the modalities of the observations, all by default; the model uses all anyway.
         horizon: imagined steps before truncation; the model's own by default.
-        start_states: ``"first"``, ``"visited"`` or ``"mixed"`` of the model's own; or others, as file,
-            folder or StartStates, each as likely.
+        start_states: ``"first"``, ``"visited"`` or ``"mixed"`` of the model's own; or others, as
+            file, folder or StartStates, each as likely.
         temperature: 0 takes the most likely outcome, above 0 samples; the model's own by default.
         max_uncertainty: a step less certain than this truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.
@@ -278,7 +278,7 @@ class Simulator:
         """Return the sentence of each row of ``state`` (now by default), "" without text."""
         state = self.state if state is None else state
         spec = self.specs.get(Modality.TEXT)
-        if spec is None:
+        if not isinstance(spec, TextSpec):
             return [""] * len(next(iter(state.values())))
         ids = self.model.decode({Modality.TEXT: state[Modality.TEXT]})[Modality.TEXT]
         return [spec.decode(row) for row in ids.cpu().numpy()]
@@ -385,7 +385,9 @@ def _finite(name: str, values: Tensor) -> np.ndarray:
 
 
 def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        return False
+    return int(value) >= least
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

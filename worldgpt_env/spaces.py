@@ -77,7 +77,7 @@ def decoded_space(
 ) -> spaces.Dict:
     """Return the Dict space of raw observations, of all ``specs`` by default."""
     chosen = choose_modalities(modalities, specs)
-    return spaces.Dict(**{str(modality): modality_space(specs[modality]) for modality in chosen})
+    return _dict_space({str(modality): modality_space(specs[modality]) for modality in chosen})
 
 
 def latent_space(
@@ -85,12 +85,17 @@ def latent_space(
 ) -> spaces.Dict:
     """Return the Dict space of latent observations: per modality ``(size,)`` float32 in [-1, 1]."""
     chosen = choose_modalities(modalities, sizes)
-    return spaces.Dict(**{str(m): spaces.Box(-1.0, 1.0, (sizes[m],), np.float32) for m in chosen})
+    return _dict_space({str(m): spaces.Box(-1.0, 1.0, (sizes[m],), np.float32) for m in chosen})
 
 
 def batched_space(space: spaces.Dict, rows: int) -> spaces.Dict:
     """Return the space of ``rows`` observations side by side, keys in the same order."""
-    return spaces.Dict(**{key: batch_space(part, rows) for key, part in space.spaces.items()})
+    return _dict_space({key: batch_space(part, rows) for key, part in space.spaces.items()})
+
+
+def _dict_space(parts: dict[str, Any]) -> spaces.Dict:
+    """Return the Dict of ``parts`` in their order; Gymnasium sorts the keys of a plain dict."""
+    return spaces.Dict(**parts)
 
 
 def action_space(spec: ActionSpec) -> spaces.Discrete | spaces.Box | spaces.MultiDiscrete:
@@ -98,7 +103,7 @@ def action_space(spec: ActionSpec) -> spaces.Discrete | spaces.Box | spaces.Mult
     if spec.kind == "discrete":
         return spaces.Discrete(spec.sizes[0])
     if spec.kind == "multidiscrete":
-        return spaces.MultiDiscrete(spec.sizes)
+        return spaces.MultiDiscrete(np.array(spec.sizes, np.int64))
     return spaces.Box(np.array(spec.low, np.float32), np.array(spec.high, np.float32))
 
 
@@ -114,6 +119,8 @@ class ActionGate:
         """Prepare the bounds of ``spec``."""
         self.spec = spec
         self.dtype = np.dtype(np.float32 if spec.kind == "box" else np.int64)
+        self.low: np.ndarray
+        self.high: np.ndarray
         if spec.kind == "box":
             self.low = np.array(spec.low, np.float32)  # (n,)
             self.high = np.array(spec.high, np.float32)

@@ -89,8 +89,8 @@ class StartStates:
             for number, episode in enumerate(recording.episodes)
             for step in range(len(next(iter(episode.observations.values()))) - 1)
         ]
-        order = np.random.default_rng(seed).permutation(len(moments))
-        order = sorted(order, key=lambda place: moments[place][1] > 0)[:limit]  # stable
+        shuffled = np.random.default_rng(seed).permutation(len(moments)).tolist()
+        order = sorted(shuffled, key=lambda place: moments[place][1] > 0)[:limit]  # stable
         chosen = sorted(moments[place] for place in order)
         parts = []
         for start in range(0, len(chosen), 256):
@@ -192,7 +192,7 @@ class StartStates:
         slots = self.codes[Modality.TEXT].numpy()[..., 0].astype(np.int64)  # (R, L)
         np.put_along_axis(words, slots, True, axis=1)
         words[:, 0] = False  # the empty word
-        known = [word for word, used in zip(spec.vocabulary, words.any(0), strict=True) if used]
+        known = [spec.vocabulary[word] for word in np.flatnonzero(words.any(0))]
         asked = description.lower().split()
         unknown = sorted(set(asked) - set(known))
         if unknown or not asked:

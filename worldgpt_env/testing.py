@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -61,7 +62,7 @@ def check_world(world: gym.Env[Any, Any], steps: int = 200) -> None:
         _expect(_no_sharing(before, observation), "step() returns the arrays of the step before")
         before = observation
         if terminated or truncated:
-            _refuses(lambda action=action: world.step(action), "step() after the end")
+            _refuses(partial(world.step, action), "step() after the end")
             before, _ = world.reset()
     world.close()
     world.close()
@@ -202,7 +203,8 @@ def _check_prediction(prediction: Prediction, rows: int) -> None:
 def _dream(model: WorldGPT, start: Mapping[Any, Tensor], steps: int = 4) -> dict[str, Tensor]:
     """Return all that is imagined from the states and under the action in ``start``."""
     state = {modality: start[modality] for modality in model.specs}
-    engine, seen = model.imagination(len(start["action"])), {}
+    engine = model.imagination(len(start["action"]))
+    seen: dict[str, Tensor] = {}
     noise = torch.zeros(len(start["action"]), dtype=torch.int64)
     for step in range(steps):
         prediction = engine.step(state, start["action"], noise + step)

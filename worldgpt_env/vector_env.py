@@ -157,7 +157,7 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
         rewards = step.reward.astype(np.float64)
         return self.simulator.observe(), rewards, step.terminated, step.truncated, infos
 
-    def render(self) -> tuple[np.ndarray, ...]:  # type: ignore[override]
+    def render(self) -> tuple[np.ndarray, ...]:
         """Return one picture per row, ``(height, width, 3)`` uint8 each."""
         self._forbid_closed("render")
         if self.render_mode is None:
@@ -195,7 +195,7 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
             "uncertainty": np.zeros(self.num_envs),
             "consistency": mask.astype(np.float64),
             "text": texts,
-            "truncated_by": np.where(mask, "", None).astype(object),
+            "truncated_by": _where(mask, np.full(self.num_envs, "", object)),
             "start_index": np.where(mask, self.simulator.start_index, 0),
         }
         return _masked(values, mask)

@@ -49,7 +49,8 @@ class LatentObservation(
         self.model = open_model(model)
         check_match(env, self.model)
         self.modalities = choose_modalities(modalities, self.model.specs)
-        self.observation_space = latent_space(self.model.latent_sizes, self.modalities)
+        space = latent_space(self.model.latent_sizes, self.modalities)
+        self.observation_space = space  # type: ignore[assignment]
 
     def observation(self, observation: Mapping[str, np.ndarray]) -> Observation:
         """Encode one raw observation: ``(size,)`` float32 in [-1, 1] per modality."""
@@ -78,7 +79,8 @@ class SelectModalities(
                 f"the observation space is {env.observation_space}; SelectModalities needs a Dict."
             )
         parts = env.observation_space.spaces
-        self.modalities = choose_modalities(modalities, [Modality(key) for key in parts])
+        available = [Modality(key) for key in parts]
+        self.modalities: tuple[Modality, ...] = choose_modalities(modalities, available)
         self.observation_space = gym.spaces.Dict(**{str(m): parts[str(m)] for m in self.modalities})
 
     @property
