@@ -28,6 +28,16 @@ def tiny_model() -> WorldGPT:
 
 
 @pytest.fixture(scope="session")
+def endless_model() -> WorldGPT:
+    """The model of ``tiny_model``, but that its world never ends."""
+    from tiny_world import build_model, set_end
+
+    model = build_model()
+    set_end(model, -30.0)
+    return model
+
+
+@pytest.fixture(scope="session")
 def start_states(tiny_model: WorldGPT) -> StartStates:
     """Start states of ``tiny_model``."""
     from tiny_world import build_start_states

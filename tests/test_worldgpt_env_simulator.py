@@ -1,10 +1,10 @@
-"""The simulator: rows that do not depend on each other, ends, forks, and nothing that is not finite."""
+"""The simulator: rows alone, ends and cuts, forks and states, and nothing that is not finite."""
 
 import numpy as np
 import pytest
 import torch
+from tiny_world import SPECS, build_model, build_start_states, set_end
 
-from tiny_world import SPECS, build_model, build_start_states
 from worldgpt_env.errors import (
     CheckpointError,
     ConfigurationError,
@@ -18,22 +18,6 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.simulator import Simulator, SimulatorConfig, SimulatorStep
 from worldgpt_env.start_states import StartStates
-
-
-def set_termination(model: WorldGPT, logit: float) -> None:
-    """Let every step end, or not end, with this logit."""
-    with torch.no_grad():
-        for parameter in model.termination_head.parameters():
-            parameter.zero_()
-        parameter.copy_(torch.tensor([0.0, logit]))  # the last one: the bias of (go on, end)
-
-
-@pytest.fixture
-def endless() -> tuple[WorldGPT, StartStates]:
-    """A model whose world never ends."""
-    model = build_model()
-    set_termination(model, -30.0)
-    return model, build_start_states(model)
 
 
 def build(model: WorldGPT, states: StartStates, rows: int = 4, **settings: object) -> Simulator:
@@ -77,8 +61,10 @@ def test_a_row_dreams_the_same_whatever_is_beside_it_and_whenever_it_was_reset(
             alone[row].reset()
 
 
-def test_the_horizon_truncates_and_says_so(endless: tuple[WorldGPT, StartStates]) -> None:
-    simulator = build(*endless, horizon=3)
+def test_the_horizon_truncates_and_says_so(
+    endless_model: WorldGPT, start_states: StartStates
+) -> None:
+    simulator = build(endless_model, start_states, horizon=3)
     simulator.reset(seeds=[0, 1, 2, 3])
     steps = [simulator.step(act(4, t)) for t in range(3)]
     assert [step.truncated.tolist() for step in steps] == [[False] * 4, [False] * 4, [True] * 4]
@@ -89,7 +75,7 @@ def test_the_horizon_truncates_and_says_so(endless: tuple[WorldGPT, StartStates]
 
 def test_the_end_of_the_world_wins_over_the_horizon_and_over_distrust() -> None:
     model = build_model()
-    set_termination(model, 30.0)
+    set_end(model, 30.0)
     for settings in ({"horizon": 1}, {"max_uncertainty": 0.0}):
         simulator = build(model, build_start_states(model), **settings)
         simulator.reset(seeds=[0, 1, 2, 3])
@@ -98,11 +84,13 @@ def test_the_end_of_the_world_wins_over_the_horizon_and_over_distrust() -> None:
         assert step.truncated_by.tolist() == [""] * 4
 
 
-def test_lost_trust_truncates_and_says_so(endless: tuple[WorldGPT, StartStates]) -> None:
-    simulator = build(*endless)
+def test_lost_trust_truncates_and_says_so(
+    endless_model: WorldGPT, start_states: StartStates
+) -> None:
+    simulator = build(endless_model, start_states)
     simulator.reset(seeds=[0, 1, 2, 3])
     limit = float(np.median(simulator.fork().step(act(4, 0)).uncertainty))
-    careful = build(*endless, max_uncertainty=limit)
+    careful = build(endless_model, start_states, max_uncertainty=limit)
     careful.reset(seeds=[0, 1, 2, 3])
     step = careful.step(act(4, 0))
     assert np.array_equal(step.truncated, step.uncertainty > limit)
@@ -122,17 +110,14 @@ def test_the_penalty_is_taken_off_the_reward(
 
 
 def test_without_temperature_an_end_comes_when_it_is_more_likely_than_not(
-    tiny_model: WorldGPT, start_states: StartStates
+    start_states: StartStates,
 ) -> None:
-    simulator = build(tiny_model, start_states, 16, temperature=0.0)
-    state = simulator.reset(seeds=list(range(16)))
-    chance = tiny_model.predict(state, torch.from_numpy(act(16, 0))).termination
-    with torch.no_grad():  # so that about half of the rows end
-        tiny_model.termination_head.read.outer.bias[0] += chance.logit().median()
-    chance = tiny_model.predict(state, torch.from_numpy(act(16, 0))).termination.numpy()
-    ended = simulator.step(act(16, 0)).terminated
-    assert 0 < ended.sum() < 16
-    assert np.array_equal(ended, chance > 0.5)
+    model = build_model()
+    for logit, wanted in ((-0.1, False), (0.1, True)):
+        set_end(model, logit)
+        simulator = build(model, start_states, 16, temperature=0.0)
+        simulator.reset(seeds=list(range(16)))
+        assert simulator.step(act(16, 0)).terminated.tolist() == [wanted] * 16
 
 
 def test_with_temperature_ends_come_as_often_as_predicted(
@@ -143,6 +128,17 @@ def test_with_temperature_ends_come_as_often_as_predicted(
     chance = tiny_model.predict(state, torch.zeros(512, dtype=torch.int64)).termination.numpy()
     share = simulator.step(np.zeros(512, np.int64)).terminated.mean()
     assert 0.02 < chance[0] < 0.98 and abs(share - chance[0]) < 0.08
+
+
+def test_the_reward_is_that_of_the_outcome_that_came(
+    tiny_model: WorldGPT, start_states: StartStates
+) -> None:
+    simulator = build(tiny_model, start_states, 64, temperature=1.0)
+    state = simulator.reset(seeds=list(range(64)), options={"index": 0})
+    rewards = tiny_model.predict(state, torch.zeros(64, dtype=torch.int64)).rewards.numpy()
+    step = simulator.step(np.zeros(64, np.int64))
+    assert 0 < step.terminated.sum() < 64 and (rewards[:, 0] != rewards[:, 1]).all()
+    assert np.array_equal(step.reward, rewards[np.arange(64), step.terminated.astype(int)])
 
 
 def test_ended_rows_stand_still(tiny_model: WorldGPT, start_states: StartStates) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
-
 from tiny_world import ACTIONS, SPECS
+
 from worldgpt_env.errors import (
     InvalidActionError,
     InvalidObservationError,

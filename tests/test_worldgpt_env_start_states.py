@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-
 from tiny_world import SPECS, build_model, tiny_recording
+
 from worldgpt_env.errors import (
     CheckpointError,
     InvalidOptionError,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-
 from tiny_world import SPECS, TinyWorld, build_model, build_start_states
+
 from worldgpt_env.errors import (
     ClosedEnvironmentError,
     ConfigurationError,
@@ -52,14 +52,14 @@ def singles(rows: int, mode: AutoresetMode, **settings: Any) -> SyncVectorEnv:
 def test_rows_are_single_worlds_bit_for_bit(
     settings: dict[str, Any], rows: int, mode: AutoresetMode, temperature: float
 ) -> None:
-    settings |= {"temperature": temperature}
+    settings |= {"temperature": temperature, "obs_mode": "decoded" if rows == 3 else "latent"}
     ours = gym.make_vec("WorldGPT-v0", num_envs=rows, autoreset_mode=mode, **settings)
     theirs = singles(rows, mode, **settings)
     assert ours.metadata["autoreset_mode"] is mode
     assert data_equivalence(ours.reset(seed=11), theirs.reset(seed=11), exact=True)
     ours.action_space.seed(0)
     ends = 0
-    for _ in range(25):
+    for _ in range(20):
         actions = ours.action_space.sample()
         one, other = ours.step(actions), theirs.step(actions)
         assert data_equivalence(one, other, exact=True)
@@ -73,8 +73,8 @@ def test_rows_are_single_worlds_bit_for_bit(
     assert ends > rows  # every kind of reset was met
 
 
-def test_latent_observations_too(settings: dict[str, Any]) -> None:
-    settings |= {"obs_mode": "latent", "modalities": ["audio", "image"]}
+def test_some_modalities_too(settings: dict[str, Any]) -> None:
+    settings |= {"modalities": ["audio", "image"]}
     ours = gym.make_vec("WorldGPT-v0", num_envs=3, **settings)
     theirs = singles(3, AutoresetMode.NEXT_STEP, **settings)
     assert data_equivalence(ours.reset(seed=1), theirs.reset(seed=1), exact=True)

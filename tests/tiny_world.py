@@ -104,7 +104,10 @@ def tiny_recording() -> TinyRecording:
 def build_model(
     action: str = "discrete", modalities: tuple[Modality, ...] = tuple(SPECS), **settings: Any
 ) -> WorldGPT:
-    """Return a model whose codecs know the recording and whose other weights are random."""
+    """Return a model whose codecs know the recording and whose other weights are random.
+
+    Its world ends with about one step in four.
+    """
     torch.manual_seed(0)
     specs = {modality: SPECS[modality] for modality in modalities}
     settings = {"world": "tiny", "horizon": 12} | settings
@@ -118,7 +121,17 @@ def build_model(
                 codec(torch.from_numpy(raw))  # the running means of the FSQ
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
+    set_end(model, -1.0)
     return model.eval()
+
+
+def set_end(model: WorldGPT, logit: float) -> None:
+    """Let every step end with this logit and no other."""
+    *weights, bias = model.termination_head.parameters()
+    with torch.no_grad():
+        for weight in weights:
+            weight.zero_()
+        bias.copy_(torch.tensor([0.0, logit]))  # going on, ending
 
 
 def build_start_states(model: WorldGPT) -> StartStates:

@@ -104,7 +104,7 @@ def _enlarge(image: np.ndarray) -> Image.Image:
 
 
 def _draw_waveform(sound: np.ndarray) -> Image.Image:
-    """Draw ``(samples, channels)`` in [-1, 1], one strip per channel, joined extremes per column."""
+    """Draw ``(samples, channels)`` in [-1, 1], one strip per channel, extremes per column."""
     tile = Image.new("RGB", (SIDE, SIDE), PLATE)
     draw = ImageDraw.Draw(tile)
     strip = SIDE / sound.shape[1]
