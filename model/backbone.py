@@ -26,7 +26,7 @@ def backbone_config(settings: dict[str, Any]) -> PreTrainedConfig:
 
 
 class Backbone(nn.Module):
-    """A causal language model without its vocabulary head, run on embeddings under our own masks."""
+    """A causal language model without its vocabulary head, run on embeddings under own masks."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Build the model of ``settings``, randomly initialised."""
@@ -38,9 +38,7 @@ class Backbone(nn.Module):
         """Width D of the hidden states."""
         return self.model.config.hidden_size
 
-    def forward(
-        self, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Any = None
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Any = None) -> Tensor:
         """Return hidden states ``(B, L, D)`` of ``tokens`` ``(B, L, D)``.
 
         Args:

@@ -25,7 +25,7 @@ def select_rows(state: State, rows: Tensor) -> State:
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows of consecutive transitions; ``reward[t]`` and ``terminated[t]`` belong to step t to t+1.
+    """Windows of consecutive transitions; ``reward[t]`` and ``terminated[t]`` are of step t to t+1.
 
     Attributes:
         state: per modality ``(B, T + 1, C, G)`` codes; the last moment is only a target.

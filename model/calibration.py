@@ -1,4 +1,4 @@
-"""How sure the model may be of an ending: one temperature, fitted on steps it has not learned from."""
+"""How sure the model may be of an ending: one temperature, fitted on steps it never saw."""
 
 from __future__ import annotations
 

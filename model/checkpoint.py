@@ -62,7 +62,9 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         seal(draft)
         replace_folder(draft, folder)
     except OSError as error:
-        raise CheckpointError(f"{folder} could not be written ({error}); it is unchanged.") from error
+        raise CheckpointError(
+            f"{folder} could not be written ({error}); it is unchanged."
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -70,7 +72,9 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
 def seal(folder: Path) -> None:
     """Write the manifest: the size and sha256 of every other file of ``folder``."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    entries = {str(p.relative_to(folder)): {"size": p.stat().st_size, "sha256": digest(p)} for p in files}
+    entries = {
+        str(p.relative_to(folder)): {"size": p.stat().st_size, "sha256": digest(p)} for p in files
+    }
     (folder / MANIFEST).write_text(json.dumps({"format": 1, "files": entries}, indent=1) + "\n")
 
 
@@ -152,4 +156,3 @@ def load_model(name_or_path: str | Path, settings: dict[str, Any]) -> WorldGPT:
         raise CheckpointError(f"{folder} holds no world model of this version: {error}") from error
     model.config._name_or_path = str(name_or_path)
     return model.eval()
-

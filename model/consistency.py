@@ -32,7 +32,9 @@ class Consistency(nn.Module):
         if len(units) < 2:
             return torch.ones_like(next(iter(latent.values()))[:, 0])
         cosines = [(a * b).sum(-1) for a, b in combinations(units, 2)]
-        mean = sum(cosines[1:], cosines[0]) / len(cosines)  # term by term: same bits at any batch size
+        mean = sum(cosines[1:], cosines[0]) / len(
+            cosines
+        )  # term by term: same bits at any batch size
         return (mean + 1).clamp(0, 2) / 2
 
     def loss(self, latent: Mapping[Modality, Tensor]) -> Tensor:

@@ -53,7 +53,7 @@ class TokenProjection(nn.Module):
 
 
 class ActionEmbedding(nn.Module):
-    """An action as an additive, zero-initialised vector for the action slot and the signal tokens."""
+    """An action as an additive vector, zero at first, for the action slot and the signal tokens."""
 
     starts: Tensor
     centre: Tensor
@@ -73,7 +73,7 @@ class ActionEmbedding(nn.Module):
             self.register_buffer("reach", (high - low) / 2, persistent=False)
 
     def forward(self, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(B,)``, ``(B, parts)`` or ``(B, n)`` actions to slot and signal vectors ``(B, D)``."""
+        """Map actions ``(B,)``, ``(B, parts)`` or ``(B, n)`` to slot and signal ``(B, D)``."""
         if self.kind == "box":
             both = self.project((action - self.centre) / self.reach)
         else:

@@ -1,4 +1,4 @@
-"""Every error a user of the model can meet; ``worldgpt_env.errors`` adds those of the environment."""
+"""Every error a user of the model can meet; ``worldgpt_env.errors`` adds the environment's."""
 
 
 class WorldGPTError(Exception):

@@ -1,9 +1,9 @@
 """A step loop over the weights of a Llama, for imagination on few cores.
 
-The same numbers as the transformers forward pass (tested to 1e-5), with norms and scales folded into
-the weights, one product for queries, keys and values and their rotated halves, the cache written in
-place, and the last layer computed only where something is read. It pays most for one or few rows,
-where the cost is the number of operations.
+The same numbers as the transformers forward pass (tested to 1e-5), with norms and scales folded
+into the weights, one product for queries, keys and values and their rotated halves, the cache
+written in place, and the last layer computed only where something is read. It pays most for one or
+few rows, where the cost is the number of operations.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class StateHead(nn.Module):
 
 
 def grid_neighbours(rows: int, columns: int) -> Tensor:
-    """Return the cells around each cell, itself included, ``(C, R)`` int64; C stands for outside."""
+    """Return the cells around each cell and itself, ``(C, R)`` int64; C stands for outside."""
     padded = torch.full((rows + 2, columns + 2), rows * columns)
     padded[1:-1, 1:-1] = torch.arange(rows * columns).view(rows, columns)
     down = range(3) if rows > 1 else (1,)
@@ -107,7 +107,7 @@ class RewardHead(nn.Module):
         return (probabilities * symexp(self.centres)).sum(-1)
 
     def loss(self, logits: Tensor, reward: Tensor, terminated: Tensor) -> Tensor:
-        """Return the two-hot cross-entropy ``(B,)`` of ``reward`` ``(B,)`` in the outcome that came."""
+        """Return the two-hot cross-entropy ``(B,)`` of ``reward`` ``(B,)`` in what happened."""
         outcome = terminated.long()[:, None, None].expand(-1, 1, logits.shape[-1])
         log_probabilities = logits.float().gather(1, outcome)[:, 0].log_softmax(-1)
         values = symexp(self.centres)
@@ -134,7 +134,7 @@ class TerminationHead(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Four small heads that predict a random projection of the next state; they differ where data lacks.
+    """Four small heads predict a random projection of the next state; they differ without data.
 
     They read detached hidden states and learn on different halves of the rows, so their
     disagreement is a cheap epistemic uncertainty that never shapes the model.
@@ -177,5 +177,5 @@ class Ensemble(nn.Module):
         return (error * turns).sum() / turns.sum().clamp(min=1)
 
     def disagreement(self, hidden: Tensor) -> Tensor:
-        """Return the spread of the members ``(B,)``, in units of the targets' standard deviation."""
+        """Return the spread of the members ``(B,)``, in standard deviations of the targets."""
         return (self(hidden).std(1) / self.scale).mean(-1)

@@ -129,7 +129,7 @@ class Imagination:
 
     @torch.inference_mode()
     def select(self, rows: Tensor) -> Imagination:
-        """Return a fork: a new engine whose rows continue the chosen ``rows`` (indices, repeats allowed)."""
+        """Return a fork: a new engine whose rows continue ``rows`` (indices, repeats allowed)."""
         other = copy.copy(self)
         other.__init__(  # type: ignore[misc]
             self.model, len(rows), self.temperature, self.block, isinstance(self.loop, FusedLlama)

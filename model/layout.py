@@ -136,5 +136,5 @@ class Block:
 
 
 def additive(visible: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return a mask to add to attention scores: 0 where ``visible``, else the least finite number."""
+    """Return a mask to add to attention scores: 0 where ``visible``, else the least number."""
     return torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)

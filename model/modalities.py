@@ -1,8 +1,9 @@
 """The modalities of a world and the exact shape of each: what an observation is made of.
 
 Axis letters used in every comment of this project:
-``B`` rows of a batch, ``T`` steps, ``N`` tokens, ``D`` width, ``C`` cells of a state, ``G`` digits of
-a cell, ``V`` levels of a digit, ``H W`` image height and width, ``K`` ensemble members or candidates.
+``B`` rows of a batch, ``T`` steps, ``N`` tokens, ``D`` width, ``C`` cells of a state, ``G`` digits
+of a cell, ``V`` levels of a digit, ``H W`` image height and width, ``K`` ensemble members or
+candidates.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from .errors import ConfigurationError
 
 
-class Modality(str, Enum):
+class Modality(StrEnum):
     """One kind of observation; the order is the order of the tokens in a step block."""
 
     IMAGE = "image"
@@ -26,10 +27,6 @@ class Modality(str, Enum):
     AUDIO = "audio"
     TEXT = "text"
     VECTOR = "vector"
-
-    def __str__(self) -> str:
-        """Return the observation key."""
-        return self.value
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class ImageSpec:
         """Refuse sizes that do not split into cells."""
         if self.height < 16 or self.width < 16 or self.height % 8 or self.width % 8:
             raise ConfigurationError(
-                f"image is {self.height}x{self.width}: both sides must be multiples of 8, at least 16."
+                f"image is {self.height}x{self.width}: both sides must be multiples of 8, from 16."
             )
 
     @property
@@ -56,7 +53,7 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class VideoSpec:
-    """The frames between two decisions, ``(frames, height, width, 3)`` uint8, the last one newest."""
+    """The frames between two decisions, ``(frames, height, width, 3)`` uint8, newest last."""
 
     frames: int
     height: int
@@ -120,7 +117,7 @@ class TextSpec:
     dtype = np.dtype(np.int64)
 
     def encode(self, sentence: str) -> np.ndarray:
-        """Return the ids of ``sentence``, ``(slots,)`` int64; words beyond the last slot are an error."""
+        """Return the ids of ``sentence``, ``(slots,)`` int64; too many words are an error."""
         index = {word: number for number, word in enumerate(self.vocabulary)}
         words = sentence.lower().split()
         if len(words) > self.slots:
@@ -176,11 +173,11 @@ SPEC_OF: dict[Modality, type[ModalitySpec]] = {
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """What an agent may do: ``discrete`` (n choices), ``box`` (a bounded vector), ``multidiscrete``.
+    """What an agent may do: ``discrete`` (n choices), ``box`` (bounded vector), ``multidiscrete``.
 
     Attributes:
         kind: ``"discrete"``, ``"box"`` or ``"multidiscrete"``.
-        sizes: ``(n,)`` for discrete, one size per part for multidiscrete, ``(dimensions,)`` for box.
+        sizes: ``(n,)`` for discrete, a size per part for multidiscrete, ``(dimensions,)`` for box.
         names: a word or phrase per discrete action (``"turn left"``), or per box dimension.
         low: lower bounds of a box, else empty.
         high: upper bounds of a box, else empty.

@@ -33,7 +33,7 @@ def uniform(keys: Tensor, count: int) -> Tensor:
 def gumbel(keys: Tensor, count: int) -> Tensor:
     """Return ``(B, count)`` standard Gumbel numbers from ``(B,)`` int64 keys.
 
-    The logarithms are taken in float64: in float32 their last bit depends on the place in the batch.
+    The logarithms are taken in float64: in float32 their last bit depends on the row's place.
     """
     return -(-uniform(keys, count).double().log()).log().float()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def matmul_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``x @ weight + bias``, ``(..., I)`` to ``(..., O)``, each row the same bits at any batch size.
+    """Return ``x @ weight + bias``, ``(..., I)`` to ``(..., O)``; a row's bits are its own.
 
     CPU libraries take another route for a single row and, with a transposed weight, for a few rows
     (measured: different last bits below 16 rows). A contiguous ``(I, O)`` weight and at least two
@@ -23,7 +23,7 @@ def matmul_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 class Projection(nn.Module):
-    """``x W + b`` with ``W`` stored as ``(inputs, outputs)``; see :func:`matmul_rows` for the reason."""
+    """``x W + b`` with ``W`` stored as ``(inputs, outputs)``; :func:`matmul_rows` says why."""
 
     def __init__(self, inputs: int, outputs: int, zero: bool = False) -> None:
         """Build the map; ``zero`` starts it as the constant 0."""

@@ -26,7 +26,7 @@ class Stage:
         name: of the curves and of the progress bar.
         updates: optimiser steps.
         learning_rate: peak; warmed up over 3 % of the updates, then falling linearly to 0.
-        loss: gives the loss of an update from its number, so that a resumed run draws the same data.
+        loss: gives the loss of an update by its number, so that a resumed run draws the same data.
         parameters: exactly those that this stage trains.
         weight_decay: of AdamW, on matrices alone.
     """
@@ -172,7 +172,9 @@ class Trainer:
         for number, parameter in enumerate(stage.parameters):
             if f"{number}/step" in moments:
                 optimizer.state[parameter] = {
-                    name: moments[f"{number}/{name}"].to(parameter.device if name != "step" else "cpu")
+                    name: moments[f"{number}/{name}"].to(
+                        parameter.device if name != "step" else "cpu"
+                    )
                     for name in ("step", "exp_avg", "exp_avg_sq")
                 }
         return update

@@ -70,7 +70,8 @@ class WorldGPT(PreTrainedModel):
 
     if TYPE_CHECKING:  # transformers decorates it in a way that type checkers cannot follow
 
-        def to(self, *args: Any, **kwargs: Any) -> Self: ...  # type: ignore[override]
+        def to(self, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+            """Move to a device or dtype, as any module."""
 
     def __init__(self, config: WorldGPTConfig) -> None:
         """Build the model, randomly initialised."""
@@ -82,7 +83,9 @@ class WorldGPT(PreTrainedModel):
         self.tokens = TokenCounts(tuple((m, self._token_count(m)) for m in self.specs))
         self.backbone = Backbone(config.backbone)
         width, hidden = config.cell_width, self.backbone.hidden
-        self.cell_embeddings = nn.ModuleDict({m: CellEmbedding(c, width) for m, c in codecs.items()})
+        self.cell_embeddings = nn.ModuleDict(
+            {m: CellEmbedding(c, width) for m, c in codecs.items()}
+        )
         self.token_projections = nn.ModuleDict(
             {m: TokenProjection(c.cells, width, self.tokens[Modality(m)], hidden)
              for m, c in codecs.items()}
@@ -181,7 +184,7 @@ class WorldGPT(PreTrainedModel):
         return ReadOut(logits, self.reward_head(action), self.termination_head(action), action)
 
     def read_window(self, batch: Batch, block: Block) -> ReadOut:
-        """Run windows ``(B, T)`` through the backbone in one pass; rows of the result are ``B T``."""
+        """Run windows ``(B, T)`` through the backbone in one pass; the result has rows ``B T``."""
         rows, steps = batch.reward.shape
         state = flatten_time(batch.now)
         step = self.embed_step(state, batch.action.flatten(0, 1), block)

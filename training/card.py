@@ -1,4 +1,4 @@
-"""The card of a trained world: what it is, what it was made from, by which command, how good it is."""
+"""The card of a trained world: what it is, what it was made from, and how good it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def write_card(path: Path, config: TrainConfig, model: WorldGPT, summary: dict[str, Any]) -> None:
     """Write the Markdown card of ``model`` to ``path``."""
     settings = model.config
-    modalities = "\n".join(f"| `{m}` | {spec.shape} {spec.dtype} |" for m, spec in model.specs.items())
+    modalities = "\n".join(
+        f"| `{m}` | {spec.shape} {spec.dtype} |" for m, spec in model.specs.items()
+    )
     codecs = "\n".join(
         f"| `{modality}` | {name} | {value:.4g} |"
         for modality, figures in summary["codecs"].items()

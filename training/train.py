@@ -162,7 +162,9 @@ def train_codecs(
             continue
         settings = codec.config
 
-        def loss(update: int, modality: Modality = modality, rows: int = settings.batch_size) -> LossOutput:
+        def loss(
+            update: int, modality: Modality = modality, rows: int = settings.batch_size
+        ) -> LossOutput:
             now, before = sample_moments(recording, modality, update, rows, config.seed + 2)
             output = model.codec(modality)(now.to(model.device), before.to(model.device))
             return LossOutput(output.loss, output.metrics)

@@ -55,7 +55,9 @@ def encode_recording(model: WorldGPT, recording: Recording, chunk: int = 512) ->
     return EncodedRecording(
         state,
         torch.from_numpy(np.concatenate([_one_more(e.actions) for e in recording.episodes])),
-        torch.from_numpy(np.concatenate([_one_more(e.rewards) for e in recording.episodes])).float(),
+        torch.from_numpy(
+            np.concatenate([_one_more(e.rewards) for e in recording.episodes])
+        ).float(),
         torch.from_numpy(np.concatenate(ends)),
         np.concatenate([[0], np.cumsum(steps + 1)[:-1]]),
         steps,
@@ -149,14 +151,21 @@ class WindowSampler:
         )
 
 
-def sample_moments(recording: Recording, modality: Modality, update: int, rows: int, seed: int) -> tuple[Tensor, Tensor]:
+def sample_moments(
+    recording: Recording, modality: Modality, update: int, rows: int, seed: int
+) -> tuple[Tensor, Tensor]:
     """Return ``rows`` random observations of ``modality`` and those one step earlier, raw."""
     generator = np.random.default_rng([seed, update])
     lengths = np.array([len(e.rewards) for e in recording.episodes])
     chosen = generator.choice(len(lengths), rows, p=lengths / lengths.sum())
     steps = generator.integers(0, lengths[chosen])
     both = [
-        np.stack([recording.episodes[e].observations[modality][s + shift] for e, s in zip(chosen, steps, strict=True)])
+        np.stack(
+            [
+                recording.episodes[e].observations[modality][s + shift]
+                for e, s in zip(chosen, steps, strict=True)
+            ]
+        )
         for shift in (1, 0)
     ]
     return torch.from_numpy(both[0]), torch.from_numpy(both[1])
