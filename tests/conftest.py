@@ -57,7 +57,7 @@ def tiny_folder(tiny_model: WorldGPT, tmp_path_factory: pytest.TempPathFactory) 
 def corridor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a recording of the corridor, one held out, and a model learned from the first.
 
-    ``recording`` (1 500 random steps), ``held_out`` (500), ``model`` (300 updates; 7 CPU-seconds).
+    ``recording`` (1 500 random steps), ``held_out`` (500), ``model`` (500 updates, 10 CPU-seconds).
     """
     from toy_worlds import CorridorWorld
 
@@ -70,5 +70,5 @@ def corridor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     collect(CollectConfig("corridor", 1500, str(folder / "recording")))
     collect(CollectConfig("corridor", 500, str(folder / "held_out"), seed=9))
     recorded = (folder / "recording",)
-    train(TrainConfig(recorded, folder / "model", preset="tiny", updates=300, horizon=20))
+    train(TrainConfig(recorded, folder / "model", "tiny", updates=500, rows=64, horizon=20))
     return folder
