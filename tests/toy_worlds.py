@@ -1,4 +1,4 @@
-"""A world small enough to be solved in a second: press the button whose number is shown."""
+"""Worlds small enough to be solved in seconds: buttons for SB3 alone, a corridor for the spine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+
+from worldgpt_env.model.modalities import Modality, TextSpec, VectorSpec
+from worldgpt_env.worlds import World
 
 BUTTONS = 3
 
@@ -54,3 +57,40 @@ class ButtonWorld(gym.Env):
             "text": np.array([self.shown + 2, 0, 0, 0]),
             "vector": np.array([self.shown], np.float32),
         }
+
+
+class CorridorWorld(World):
+    """Seven places in a row; a word names the end with the prize, the other end costs one.
+
+    It has words and a number only, whose codecs need no training, so that recording, learning,
+    dreaming and judging take seconds.
+    """
+
+    world_name = "corridor"
+    options = ()
+
+    def __init__(self) -> None:
+        specs = {
+            Modality.TEXT: TextSpec.of(["prize", "left", "right"], 2),
+            Modality.VECTOR: VectorSpec(("place",), (0.0,), (6.0,)),
+        }
+        self._declare(specs, ("left", "right"), None)
+
+    def _reset(self) -> tuple[dict[str, np.ndarray], str]:
+        self.prize = int(self.np_random.integers(2))
+        self.place, self.time = int(self.np_random.integers(2, 5)), 0
+        return self._observe()
+
+    def _step(self, action: int) -> tuple[dict[str, np.ndarray], float, bool, bool, str]:
+        self.place += 2 * action - 1
+        self.time += 1
+        ended = self.place in (0, 6)
+        reward = (1.0 if (self.place == 6) == bool(self.prize) else -1.0) if ended else 0.0
+        observation, text = self._observe()
+        return observation, reward, ended, not ended and self.time == 20, text
+
+    def _observe(self) -> tuple[dict[str, np.ndarray], str]:
+        text = f"prize {('left', 'right')[self.prize]}"
+        spec = self.specs[Modality.TEXT]
+        assert isinstance(spec, TextSpec)
+        return {"text": spec.encode(text), "vector": np.array([self.place], np.float32)}, text

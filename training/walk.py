@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldgpt_env.model.batch import State
+from worldgpt_env.model.batch import Prediction, State
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from .windows import EncodedRecording
@@ -23,7 +23,7 @@ class Walk:
         now: ``(N,)`` int64, the moment that was acted in.
         target: ``(N,)`` int64, the moment that was predicted.
         state: the prediction, per modality ``(N, C, G)`` in the recording's dtype.
-        reward: ``(N,)`` float32.
+        reward: ``(N,)`` float32, of the likelier outcome: going on, or ending.
         termination: ``(N,)`` float32 probability.
         uncertainty: ``(N,)`` float32.
     """
@@ -56,7 +56,7 @@ def walk_along(model: WorldGPT, data: EncodedRecording, rows: int = 64) -> Walk:
         out = engine.step(state, data.action[place].to(model.device))
         kept = torch.from_numpy(np.flatnonzero(live))
         codes = {m: c.cpu()[kept].to(data.state[m].dtype) for m, c in out.state.items()}
-        signals = [s.cpu()[kept] for s in (out.reward, out.termination, out.uncertainty)]
+        signals = [signal[kept] for signal in _signals(out)]
         parts.append((step[live], codes, signals))
         step += live
         for row in np.flatnonzero(live & (step == stop)):
@@ -103,7 +103,7 @@ def walk_alone(
             if ahead in found:
                 kept = np.flatnonzero(start + ahead <= end)
                 codes = {m: c.cpu()[kept].to(data.state[m].dtype) for m, c in out.state.items()}
-                signals = [s.cpu()[kept] for s in (out.reward, out.termination, out.uncertainty)]
+                signals = [signal[kept] for signal in _signals(out)]
                 found[ahead].append((first + kept, codes, signals))
     return {h: _in_order(starts, parts, h) for h, parts in found.items() if parts}
 
@@ -112,6 +112,13 @@ def _acted(data: EncodedRecording) -> np.ndarray:
     """Return the moments that were acted in, ``(N,)``: all but the last of each episode."""
     episodes = zip(data.first, data.steps, strict=True)
     return np.concatenate([np.arange(first, first + steps) for first, steps in episodes])
+
+
+def _signals(out: Prediction) -> list[Tensor]:
+    """Return reward of the likelier outcome, chance of the end, and uncertainty, ``(B,)`` each."""
+    going_on, ending = out.rewards.unbind(-1)
+    reward = torch.where(out.termination > 0.5, ending, going_on)
+    return [signal.cpu() for signal in (reward, out.termination, out.uncertainty)]
 
 
 def _in_order(
