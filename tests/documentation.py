@@ -4,7 +4,8 @@ A block opens with three backticks and its language. ``python`` blocks run each 
 interpreter, ``bash`` blocks in a shell that stops at the first error; all blocks of one document
 run in order in one empty folder, so that a later block finds the files of an earlier one. The word
 ``long`` after the language leaves a block to ``make long``. A ``text`` block right behind a block
-is what that block prints; a line ``...`` in it stands for any lines.
+is what that block prints; a line ``...`` in it stands for any lines. Blocks that begin with
+``make`` or ``pip`` run in the checkout, and pip only says what it would install.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ def run(block: Block, folder: Path, timeout: float | None = 300) -> str:
     }[block.language]
     done = subprocess.run(
         command,
-        cwd=ROOT if block.code.startswith("make ") else folder,
-        env={**os.environ, "PATH": tools, "PYTHONWARNINGS": "ignore"},
+        cwd=ROOT if block.code.startswith(("make ", "pip ")) else folder,
+        env={**os.environ, "PATH": tools, "PYTHONWARNINGS": "ignore", "PIP_DRY_RUN": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
