@@ -23,6 +23,24 @@ def select_rows(state: State, rows: Tensor) -> State:
     return {modality: codes[rows] for modality, codes in state.items()}
 
 
+def blur(codes: Tensor, levels: int, share: float, generator: torch.Generator) -> Tensor:
+    """Replace a ``share`` of the digits, and all digits of as large a share of the moments, at random.
+
+    A model that learns from blurred states cannot recognise the moments of its recording by the
+    noise in their codes, and is used to the errors that its own dreams bring.
+
+    Args:
+        codes: ``(B, T, C, G)``.
+        levels: of a digit.
+        share: in [0, 1).
+        generator: of the draws.
+    """
+    digits = torch.rand(codes.shape, generator=generator) < share
+    moments = torch.rand(codes.shape[:2], generator=generator) < share
+    noise = torch.randint(0, levels, codes.shape, generator=generator)
+    return torch.where(digits | moments[:, :, None, None], noise, codes)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Windows of consecutive transitions; ``reward[t]`` and ``terminated[t]`` are of step t to t+1.
@@ -33,6 +51,8 @@ class Batch:
         reward: ``(B, T)`` float32.
         terminated: ``(B, T)`` float32 in {0, 1}.
         valid: ``(B, T)`` float32, 0 where a window is longer than its episode.
+        seen: the states as the model gets to see them, if that is not as they are; see
+            :func:`blur`.
     """
 
     state: State
@@ -40,6 +60,7 @@ class Batch:
     reward: Tensor
     terminated: Tensor
     valid: Tensor
+    seen: State | None = None
 
     def __post_init__(self) -> None:
         """Check that all parts describe the same ``(B, T)``."""
@@ -50,8 +71,9 @@ class Batch:
 
     @property
     def now(self) -> State:
-        """The states that are acted in, ``(B, T, C, G)``."""
-        return {modality: codes[:, :-1] for modality, codes in self.state.items()}
+        """The states that are acted in, as they are seen, ``(B, T, C, G)``."""
+        seen = self.state if self.seen is None else self.seen
+        return {modality: codes[:, :-1] for modality, codes in seen.items()}
 
     @property
     def next(self) -> State:
@@ -66,6 +88,7 @@ class Batch:
             self.reward.to(device),
             self.terminated.to(device),
             self.valid.to(device),
+            self.seen and {modality: codes.to(device) for modality, codes in self.seen.items()},
         )
 
 

@@ -42,7 +42,7 @@ class TrainConfig:
         preset: size of the model.
         updates: optimiser steps of the dynamics; the preset's own number by default.
         codec_updates: optimiser steps of each codec; the codec's own number by default.
-        init: a model to start from (its preset is kept), for a Dyna round.
+        init: a model to go on from, for a Dyna round; its sizes and its codecs are kept.
         context: blocks that the model looks back; the preset's own number by default.
         temperature: of imagined codes and ends, stored with the model: 0 for worlds without
             chance, 1 where sounds or monsters are random.
@@ -51,6 +51,8 @@ class TrainConfig:
         learning_rate: peak rate of the dynamics.
         event_share: share of the windows that hold a reward, an end or new words.
         rarity: how much more often rare states are drawn, see :class:`WindowSampler`.
+        blurred: share of the digits that the model sees at random; against learning a small
+            recording by heart.
         held_out: share of the episodes kept for calibration and the card.
         horizon: imagined steps before truncation, stored with the model.
         weights: of the objective.
@@ -72,6 +74,7 @@ class TrainConfig:
     learning_rate: float = 2e-3
     event_share: float = 0.25
     rarity: float = 0.5
+    blurred: float = 0.0
     held_out: float = 0.05
     horizon: int = 64
     weights: LossWeights = LossWeights()
@@ -86,9 +89,11 @@ class TrainConfig:
         for name in ("rows", "length", "horizon"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
-        for name in ("event_share", "held_out"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be in (0, 1).")
+        for name in ("event_share", "blurred"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be in [0, 1).")
+        if not 0 < self.held_out < 1:
+            raise ConfigurationError(f"held_out is {self.held_out}; it must be in (0, 1).")
 
 
 def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, Any]:
@@ -158,7 +163,7 @@ def train_codecs(
     """Train each codec that has something to train, one after another."""
     for modality in model.specs:
         codec = model.codec(modality)
-        if not codec.trainable:
+        if not codec.trainable or config.init is not None:
             continue
         settings = codec.config
 
@@ -200,7 +205,14 @@ def train_dynamics(
 ) -> None:
     """Train everything but the codecs on windows of codes."""
     sampler = WindowSampler(
-        data, config.length, config.rows, config.event_share, config.seed, config.rarity
+        data,
+        config.length,
+        config.rows,
+        config.event_share,
+        config.seed,
+        config.rarity,
+        {modality: model.codec(modality).levels for modality in model.specs},
+        config.blurred,
     )
     model.train()
     for codec in model.codecs.values():

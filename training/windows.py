@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from worldgpt_env.model.batch import Batch, State
+from worldgpt_env.model.batch import Batch, State, blur
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.worldgpt import WorldGPT
@@ -80,6 +81,8 @@ class WindowSampler:
         seed: of all draws.
         rarity: how much more often rare states are drawn: a state met n times has weight
             ``n ** -rarity`` each time.
+        levels: of each modality's digits, needed to blur.
+        blurred: share of the digits that the model sees at random, see :func:`blur`.
     """
 
     def __init__(
@@ -90,11 +93,14 @@ class WindowSampler:
         event_share: float,
         seed: int,
         rarity: float = 0.0,
+        levels: Mapping[Modality, int] | None = None,
+        blurred: float = 0.0,
     ) -> None:
         """See the class."""
         if not len(data.steps):
             raise ConfigurationError("the recording holds no episode; collect one first.")
         self.data, self.length, self.rows, self.seed = data, length, rows, seed
+        self.levels, self.blurred = levels or {}, blurred
         self.acted = np.concatenate(
             [np.arange(f, f + n) for f, n in zip(data.first, data.steps, strict=True)]
         )  # moments that have a transition
@@ -112,7 +118,7 @@ class WindowSampler:
         return weight / weight.sum()
 
     def _events(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the moments of events and how often to draw each: every kind equally often."""
+        """Return the moments of events and how often to draw each: rare kinds more often."""
         reward, ended = self.data.reward.numpy(), self.data.terminated.numpy()
         spread = np.ptp(reward[self.acted]) or 1.0
         unusual = np.abs(reward - np.median(reward[self.acted])) > 0.02 * spread
@@ -123,7 +129,7 @@ class WindowSampler:
         moments = self.acted[(unusual | (ended > 0) | (told > 0))[self.acted]]
         kind = np.stack([np.round(reward[moments] / spread, 2), ended[moments], told[moments]], 1)
         _, which, counts = np.unique(kind, axis=0, return_inverse=True, return_counts=True)
-        weight = 1.0 / counts[which.reshape(-1)]
+        weight = counts[which.reshape(-1)] ** -0.5
         return moments, weight / max(weight.sum(), 1e-9)
 
     def batch(self, update: int) -> Batch:
@@ -142,13 +148,19 @@ class WindowSampler:
         valid = torch.from_numpy((moments[:, :-1] < end[:, None]).astype(np.float32))
         index = torch.from_numpy(np.minimum(moments, end[:, None]))
         acted = index[:, :-1]
+        state = {m: codes[index].long() for m, codes in self.data.state.items()}
         return Batch(
-            {m: codes[index].long() for m, codes in self.data.state.items()},
+            state,
             self.data.action[acted],
             self.data.reward[acted],
             self.data.terminated[acted],
             valid,
+            self._blur(state, update) if self.blurred else None,
         )
+
+    def _blur(self, state: State, update: int) -> State:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + update)
+        return {m: blur(c, self.levels[m], self.blurred, generator) for m, c in state.items()}
 
 
 def sample_moments(
