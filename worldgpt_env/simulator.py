@@ -213,15 +213,12 @@ class Simulator:
         """
         self._need_reset("step")
         actions = self.gate.many(actions, self.num_envs)
-        noise = noise_keys(self._rows.draw(Stream.DYNAMICS))
-        device = self.model.device
+        device, noise = self.model.device, None
+        if self.temperature > 0:
+            noise = torch.from_numpy(noise_keys(self._rows.draw(Stream.DYNAMICS))).to(device)
         try:
-            prediction = self._imagination.step(
-                self._state,
-                torch.from_numpy(actions).to(device),
-                torch.from_numpy(noise).to(device),
-            )
-            return self._advance(prediction)
+            action = torch.from_numpy(actions).to(device)
+            return self._advance(self._imagination.step(self._state, action, noise))
         except NonFiniteError:
             # What is not finite stays in the ring, so a new one is needed.
             self._imagination = self.model.imagination(self.num_envs, temperature=self.temperature)
