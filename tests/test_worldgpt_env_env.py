@@ -13,7 +13,9 @@ import pytest
 import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env, data_equivalence
+from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from stable_baselines3.common.env_util import make_vec_env
 from tiny_world import ACTIONS, SENTENCES, SPECS, TinyWorld, build_model, build_start_states
 
 import worldgpt_env
@@ -98,6 +100,12 @@ def test_the_id_opens_by_module_name_and_its_spec_survives_json(tiny_folder: str
     again = gym.make(spec)
     assert again.spec == env.spec and json.loads(env.spec.to_json())["id"] == "WorldGPT-v0"
     assert data_equivalence(play(env), play(again), exact=True)
+
+
+def test_sb3_learns_in_the_plain_environment(tiny_folder: str) -> None:
+    settings = {"model": tiny_folder, "obs_mode": "latent"}
+    env = make_vec_env("worldgpt_env:WorldGPT-v0", 2, env_kwargs=settings)
+    PPO("MultiInputPolicy", env, n_steps=8, batch_size=8, n_epochs=1).learn(32)
 
 
 def test_types_are_those_of_python(make: Make) -> None:

@@ -73,6 +73,19 @@ def test_rows_are_single_worlds_bit_for_bit(
     assert ends > rows  # every kind of reset was met
 
 
+def test_rows_in_other_processes_dream_the_same(tiny_folder: str) -> None:
+    settings = {"num_envs": 2, "model": tiny_folder, "obs_mode": "latent"}
+    ours = gym.make_vec("WorldGPT-v0", **settings)
+    theirs = gym.make_vec("WorldGPT-v0", vectorization_mode="async", **settings)
+    try:
+        assert data_equivalence(ours.reset(seed=0), theirs.reset(seed=0), exact=True)
+        for step in range(6):
+            actions = np.array([step % 3, 1])
+            assert data_equivalence(ours.step(actions), theirs.step(actions), exact=True)
+    finally:
+        theirs.close(timeout=60)
+
+
 def test_some_modalities_too(settings: dict[str, Any]) -> None:
     settings |= {"modalities": ["audio", "image"]}
     ours = gym.make_vec("WorldGPT-v0", num_envs=3, **settings)
