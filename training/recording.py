@@ -11,7 +11,14 @@ import numpy as np
 
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
-from .dataset import Episode, RecordingError, read_description, read_episodes
+from .dataset import (
+    Description,
+    Episode,
+    RecordingError,
+    read_description,
+    read_episodes,
+    write_dataset,
+)
 
 __all__ = ["Episode", "Recording", "RecordingError", "Transitions"]
 
@@ -87,6 +94,47 @@ class Recording:
                     )
         episodes = [episode for folder in folders for episode in read_episodes(folder)]
         return cls(first.world, first.specs, first.action_spec, episodes)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a dataset that :meth:`load` and ``worldgpt train`` read: for your own recordings.
+
+        Raises:
+            RecordingError: an episode does not fit the specs, there is none, ``folder`` holds a
+                dataset already, or cannot be written.
+        """
+        folder = Path(folder)
+        if (folder / "data").exists():
+            raise RecordingError(f"{folder} holds a recording already; choose another folder.")
+        if not self.episodes:
+            raise RecordingError("there is no episode to save; record at least one.")
+        for number, episode in enumerate(self.episodes):
+            self._check(number, episode)
+        size = sum(o.nbytes for e in self.episodes for o in e.observations.values())
+        description = Description(self.world, self.specs, self.action_spec, {})
+        try:
+            write_dataset(folder, description, self.episodes, size)
+        except OSError as error:
+            raise RecordingError(f"{folder} cannot be written: {error.strerror}.") from error
+
+    def _check(self, number: int, episode: Episode) -> None:
+        """Refuse an episode whose parts do not fit the specs or each other."""
+        steps, problem = len(episode), ""
+        if set(episode.observations) != set(self.specs):
+            has, needs = ([str(m) for m in part] for part in (episode.observations, self.specs))
+            problem = f"has the modalities {has} instead of {needs}"
+        elif not steps or len(episode.rewards) != steps:
+            problem = f"has {steps} actions and {len(episode.rewards)} rewards"
+        elif not np.isfinite(episode.rewards).all():
+            problem = "has a reward that is NaN or infinite"
+        for modality, spec in self.specs.items() if not problem else ():
+            part = episode.observations[modality]
+            if part.shape != (steps + 1, *spec.shape) or part.dtype != spec.dtype:
+                problem = (
+                    f"has a {modality} of shape {part.shape} and dtype {part.dtype} instead of "
+                    f"{(steps + 1, *spec.shape)} {spec.dtype}: one moment more than actions"
+                )
+        if problem:
+            raise RecordingError(f"episode {number} {problem}.")
 
     @property
     def steps(self) -> int:
