@@ -24,7 +24,7 @@ def select_rows(state: State, rows: Tensor) -> State:
 
 
 def blur(codes: Tensor, levels: int, share: float, generator: torch.Generator) -> Tensor:
-    """Replace a ``share`` of the digits, and all digits of as large a share of the moments, at random.
+    """Replace a ``share`` of the digits, and all digits of a like share of the moments, at random.
 
     A model that learns from blurred states cannot recognise the moments of its recording by the
     noise in their codes, and is used to the errors that its own dreams bring.

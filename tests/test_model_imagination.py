@@ -2,12 +2,11 @@
 
 import pytest
 import torch
+from test_model_worldgpt import make_batch, make_model
 
 from worldgpt_env.model import Modality, WorldGPT
 from worldgpt_env.model.errors import MissingModalityError, NonFiniteError
 from worldgpt_env.model.imagination import Imagination
-
-from test_model_worldgpt import make_batch, make_model
 
 
 def now(state: dict, step: int) -> dict:
@@ -21,7 +20,8 @@ def test_ring_equals_full_forward(fused: bool, backbone: str) -> None:
     model = make_model()
     settings = model.config.backbone | {"model_type": backbone, "head_dim": 16}
     torch.manual_seed(2)
-    model = WorldGPT(type(model.config)(**(model.config.to_dict() | {"backbone": settings, "context": 3}))).eval()  # fmt: skip
+    fields = model.config.to_dict() | {"backbone": settings, "context": 3}
+    model = WorldGPT(type(model.config)(**fields)).eval()
     steps = 11  # the ring of 3 blocks starts over three times
     batch = make_batch(model, rows=4, steps=steps)
     block = model.tokens.block()

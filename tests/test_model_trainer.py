@@ -47,7 +47,9 @@ def test_it_learns(tmp_path: Path) -> None:
     watch = Watch()
     model, trainer, stage = build(tmp_path / "run", watch)
     trainer.run(stage)
-    assert watch.logs[-1][1] == 100 and watch.logs[-1][2]["error"] < 0.01 < watch.logs[0][2]["error"]
+    assert (
+        watch.logs[-1][1] == 100 and watch.logs[-1][2]["error"] < 0.01 < watch.logs[0][2]["error"]
+    )
     assert torch.allclose(model.weight, torch.tensor([[1.0, -2.0, 0.5]]), atol=0.1)
 
 

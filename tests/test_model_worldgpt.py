@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from worldgpt_env.model import Batch, Modality, WorldGPT, WorldGPTConfig
+from worldgpt_env.model.configuration import RewardBins
 from worldgpt_env.model.errors import ConfigurationError, MissingModalityError
 from worldgpt_env.model.heads import RewardHead, grid_neighbours, symexp, symlog
 from worldgpt_env.model.layout import ACTION, OBSERVATION, SIGNAL, TokenCounts
-from worldgpt_env.model.modalities import ActionSpec, ImageSpec, TextSpec, VectorSpec
-from worldgpt_env.model.configuration import RewardBins
 from worldgpt_env.model.losses import LossWeights, code_loss
+from worldgpt_env.model.modalities import ActionSpec, ImageSpec, TextSpec, VectorSpec
 
 SPECS = {
     Modality.IMAGE: ImageSpec(32, 32),
@@ -35,9 +35,9 @@ def make_batch(model: WorldGPT, rows: int = 3, steps: int = 5) -> Batch:
     """Return a random batch of windows for ``model``."""
     generator = torch.Generator().manual_seed(1)
     state = {
-        m: torch.randint(0, model.codec(m).levels, (rows, steps + 1, model.codec(m).cells, model.codec(m).digits), generator=generator)
-        for m in model.specs
-    }  # fmt: skip
+        m: torch.randint(0, c.levels, (rows, steps + 1, c.cells, c.digits), generator=generator)
+        for m, c in ((m, model.codec(m)) for m in model.specs)
+    }
     action = torch.randint(0, 3, (rows, steps), generator=generator)
     zeros = torch.zeros(rows, steps)
     return Batch(state, action, zeros, zeros, torch.ones(rows, steps))

@@ -62,7 +62,9 @@ def test_events_and_rare_states_are_drawn_more_often(corridor: Path) -> None:
     kinds = len(np.unique(states[WindowSampler(data, 1, 8, 0.0, 0).acted], axis=0))
     assert kinds * rare.min() < 1 < len(rare) * rare.max()
     assert rare.sum() == pytest.approx(1)  # and every state has the same share:
-    _, which = np.unique(states[WindowSampler(data, 1, 8, 0.0, 0).acted], axis=0, return_inverse=True)
+    _, which = np.unique(
+        states[WindowSampler(data, 1, 8, 0.0, 0).acted], axis=0, return_inverse=True
+    )
     assert np.allclose(np.bincount(which.reshape(-1), rare), 1 / kinds)
 
 
