@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Import, open a world, take a step, and call the console script."""
+    """Import, take a step in every embedded world, and call the console script."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         sys.path[:] = [path for path in sys.path if path != str(Path(__file__).parent)]
@@ -26,13 +26,16 @@ def main() -> None:
 
         site = Path(sysconfig.get_path("purelib"))
         assert Path(worldgpt_env.__file__).is_relative_to(site), worldgpt_env.__file__
-        env = gym.make("WorldGPT-v0")
-        observation, _ = env.reset(seed=0)
-        assert observation in env.observation_space
-        observation, reward, *_ = env.step(env.action_space.sample())
-        assert observation in env.observation_space
-        print(f"one step: {sorted(observation)}, reward {float(reward):.2f}")
-        env.close()
+        from worldgpt_env.model.checkpoint import embedded_worlds
+
+        for settings in ({}, *({"model": name} for name in embedded_worlds())):
+            env = gym.make("WorldGPT-v0", **settings)
+            observation, _ = env.reset(seed=0)
+            assert observation in env.observation_space
+            observation, reward, *_ = env.step(env.action_space.sample())
+            assert observation in env.observation_space
+            print(f"one step {settings}: {', '.join(observation)}, reward {float(reward):.2f}")
+            env.close()
 
         from worldgpt_env import model, policies, training
 
