@@ -124,8 +124,12 @@ class Imagination:
         """Return to a :meth:`snapshot` of an engine of the same rows and combination."""
         self.ring.set_steps(snapshot["steps"].clone())
         layers = sum(name.startswith("keys/") for name in snapshot)
-        self.loop.keys[:] = [snapshot[f"keys/{n}"].clone() for n in range(layers)]
-        self.loop.values[:] = [snapshot[f"values/{n}"].clone() for n in range(layers)]
+        self.loop.keys[:] = [self._own(snapshot[f"keys/{n}"]) for n in range(layers)]
+        self.loop.values[:] = [self._own(snapshot[f"values/{n}"]) for n in range(layers)]
+
+    def _own(self, tensor: Tensor) -> Tensor:
+        """Return a copy where the model computes."""
+        return tensor.to(self.model.device, copy=True)
 
     @torch.inference_mode()
     def select(self, rows: Tensor) -> Imagination:
