@@ -14,6 +14,7 @@ from worldgpt_env.errors import (
     ClosedEnvironmentError,
     ConfigurationError,
     InvalidActionError,
+    NonFiniteError,
     ResetNeededError,
 )
 from worldgpt_env.policies.extractors import default_policy
@@ -243,3 +244,14 @@ def test_ppo_bootstraps_at_a_cut_and_not_at_an_end(make) -> None:
     added = agent.rollout_buffer.rewards - np.array(raw)
     assert not added[np.array(ends)].any()
     assert (added[~np.array(ends)] != 0).all()
+
+
+def test_a_model_that_gives_nan_is_stopped(dreamer, start_states) -> None:
+    broken = copy.deepcopy(dreamer)
+    env = ImaginedVecEnv(broken, 2, start_states=start_states, seed=0)
+    env.reset()
+    with torch.no_grad():
+        broken.reward_head.read.outer.bias.fill_(math.nan)
+    agent = PPO("MultiInputPolicy", env, n_steps=8, batch_size=16, device="cpu")
+    with pytest.raises(NonFiniteError, match="NaN"):
+        agent.learn(16)
