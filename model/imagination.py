@@ -13,7 +13,8 @@ from .cache import Ring, RingCache
 from .errors import MissingModalityError, NonFiniteError
 from .fused import FusedLlama
 from .layout import Block
-from .noise import gumbel
+from .modalities import Modality
+from .noise import fold, gumbel
 
 if TYPE_CHECKING:
     from .worldgpt import WorldGPT
@@ -95,11 +96,8 @@ class Imagination:
             raise MissingModalityError(f"the state lacks {missing}, which this engine reads.")
         step = self.model.embed_step(state, action, self.block)
         hidden = self.loop.forward(step.tokens)
-        over = self.ring.advance()
-        if over is not None:
-            self.loop.turn_back(over)
         out = self.model.read(hidden, state, step, self.block)
-        codes = {m: self._choose(logits, noise) for m, logits in out.logits.items()}
+        codes = {m: self._choose(m, logits, noise) for m, logits in out.logits.items()}
         latent = self.model.latent(codes)
         prediction = Prediction(
             state=codes,
@@ -109,6 +107,9 @@ class Imagination:
             consistency=self.model.consistency(latent) if latent else torch.ones(self.rows),
         )
         self._check(prediction, out.logits)
+        over = self.ring.advance()
+        if over is not None:
+            self.loop.turn_back(over)
         return prediction
 
     @torch.inference_mode()
@@ -142,12 +143,13 @@ class Imagination:
         other.restore(chosen)
         return other
 
-    def _choose(self, logits: Tensor, noise: Tensor | None) -> Tensor:
+    def _choose(self, modality: Modality, logits: Tensor, noise: Tensor | None) -> Tensor:
         if self.temperature == 0:
             return logits.argmax(-1)
         if noise is None:
             raise ValueError("a temperature above 0 needs noise keys; pass noise=, (B,) int64.")
-        jitter = gumbel(noise, logits[0].numel()).view_as(logits)
+        keys = fold(noise, list(Modality).index(modality))
+        jitter = gumbel(keys, logits[0].numel()).view_as(logits)
         return (logits / self.temperature + jitter).argmax(-1)
 
     def _calibrated(self, logits: Tensor) -> Tensor:
