@@ -87,6 +87,8 @@ class WorldGPTConfig(PreTrainedConfig):
         horizon: imagined steps before truncation when nothing else is asked for.
         temperature: sampling temperature of the codes; 0 takes the most likely ones.
         termination_temperature: calibration of the termination logit, fitted on held-out steps.
+        agent_modalities: what agents observe of latent states when nothing else is asked for; all
+            by default.
     """
 
     model_type = "worldgpt"
@@ -106,6 +108,7 @@ class WorldGPTConfig(PreTrainedConfig):
         horizon: int = 64,
         temperature: float = 0.0,
         termination_temperature: float = 1.0,
+        agent_modalities: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
         """See the class."""
@@ -122,6 +125,12 @@ class WorldGPTConfig(PreTrainedConfig):
         self.horizon = horizon
         self.temperature = temperature
         self.termination_temperature = termination_temperature
+        self.agent_modalities = agent_modalities
+        unknown = set(agent_modalities or ()) - set(self.modalities)
+        if unknown:
+            raise ConfigurationError(
+                f"agent_modalities names {sorted(unknown)}; this world has {sorted(self.modalities)}."
+            )
         if image_tokens not in ("rows", "cells"):
             raise ConfigurationError(f"image_tokens is {image_tokens!r}; use 'rows' or 'cells'.")
         if context < 1 or horizon < 1 or ensemble < 2:

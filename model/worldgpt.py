@@ -117,6 +117,12 @@ class WorldGPT(PreTrainedModel):
         return self.codecs[str(modality)]  # type: ignore[return-value]
 
     @property
+    def agent_modalities(self) -> tuple[Modality, ...]:
+        """What agents observe of latent states when nothing else is asked for."""
+        chosen = self.config.agent_modalities
+        return tuple(m for m in self.specs if chosen is None or str(m) in chosen)
+
+    @property
     def latent_sizes(self) -> dict[Modality, int]:
         """Width of the latent of each modality."""
         return {m: self.codec(m).latent_size for m in self.specs}

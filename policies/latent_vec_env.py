@@ -25,7 +25,7 @@ class LatentVecEnv(VecEnvWrapper):
     Args:
         venv: worlds of :func:`worldgpt_env.make_world`, say in a ``DummyVecEnv``.
         model: whose codecs see.
-        modalities: the modalities that the policy observes, all by default.
+        modalities: those that the policy observes; the model's ``agent_modalities`` by default.
         reward_scale: times every reward.
     """
 
@@ -40,7 +40,8 @@ class LatentVecEnv(VecEnvWrapper):
         for world in venv.get_attr("unwrapped"):
             check_match(world, model)
         self.model, self.reward_scale = model, np.float32(reward_scale)
-        self.modalities = choose_modalities(modalities, model.specs)
+        asked = model.agent_modalities if modalities is None else modalities
+        self.modalities = choose_modalities(asked, model.specs)
         space = latent_space(model.latent_sizes, self.modalities)
         super().__init__(venv, observation_space=space)
 

@@ -41,7 +41,7 @@ class ImaginedVecEnv(VecEnv):
         model: name of an embedded world, folder of a model, or a :class:`WorldGPT`.
         num_envs: rows imagined side by side.
         obs_mode: ``"latent"`` (a small vector per modality, fastest) or ``"decoded"`` (raw).
-        modalities: the modalities that the agent observes, all by default.
+        modalities: those that the agent observes; the model's ``agent_modalities`` by default.
         horizon: imagined steps before truncation; the model's own by default.
         start_states: ``"first"``, ``"visited"``, ``"mixed"``, a file or folder, or StartStates.
         temperature: of the dream; the model's own by default.

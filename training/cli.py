@@ -143,6 +143,9 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--temperature", type=float, help="of dreams: 0 none, 1 as recorded")
     parser.add_argument("--rarity", type=float, help="how much more often rare states are drawn")
     parser.add_argument("--blurred", type=float, help="share of digits seen at random")
+    parser.add_argument(
+        "--agent-modalities", nargs="+", help="that agents observe by default; default: all"
+    )
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--held-out", type=float, help="share of the episodes kept for the card")
     parser.add_argument("--horizon", type=int, help="imagined steps before a dream is cut")
@@ -154,6 +157,7 @@ def _train(**options: Any) -> Figures:
     from .train import TrainConfig, train
 
     options["data"] = tuple(options["data"])
+    _to_tuple(options, "agent_modalities")
     return show(train(TrainConfig(**options)))
 
 
@@ -169,7 +173,7 @@ def _add_dream(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="POLICY")
     parser.add_argument("--num-envs", type=int, help="imagined episodes side by side")
     parser.add_argument("--obs-mode", choices=("latent", "decoded"))
-    parser.add_argument("--modalities", nargs="+", help="that the agent observes; default: all")
+    parser.add_argument("--modalities", nargs="+", help="that the agent observes; default: the model's")
     parser.add_argument("--horizon", type=int, help="imagined steps before an episode is cut")
     parser.add_argument("--start-states", help="first, visited, mixed (default) or a path")
     parser.add_argument("--temperature", type=float, help="0: the most likely outcome")
@@ -203,7 +207,7 @@ def _add_direct(commands: Any) -> None:
     parser.add_argument("--steps", type=int, help="real steps")
     parser.add_argument("--out", type=Path, required=True, metavar="POLICY")
     parser.add_argument("--num-envs", type=int, help="worlds side by side")
-    parser.add_argument("--modalities", nargs="+", help="that the agent observes; default: all")
+    parser.add_argument("--modalities", nargs="+", help="that the agent observes; default: the model's")
     parser.add_argument("--seed", type=int)
 
 

@@ -45,7 +45,7 @@ class DirectConfig:
         world: name of the real world; the one that the model learned by default.
         steps: real steps in all.
         num_envs: worlds side by side.
-        modalities: the modalities that the agent observes, all by default.
+        modalities: those that the agent observes; the model's ``agent_modalities`` by default.
         seed: of agent and worlds.
     """
 
@@ -102,7 +102,7 @@ def _train(
     scale = 1 / max(abs(bins.low), abs(bins.high))
     worlds = VecMonitor(DummyVecEnv([open_world] * config.num_envs))
     try:
-        env = LatentVecEnv(worlds, model, list(config.modalities or model.specs), scale)
+        env = LatentVecEnv(worlds, model, list(config.modalities or model.agent_modalities), scale)
         env.seed(config.seed)
         name, kwargs = default_policy(env.observation_space, "latent")
         kwargs["net_arch"] = [128, 128]

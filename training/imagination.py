@@ -67,7 +67,7 @@ class DreamConfig:
         steps: imagined steps in all.
         num_envs: imagined episodes side by side.
         obs_mode: ``"latent"`` or ``"decoded"``.
-        modalities: the modalities that the agent observes, all by default.
+        modalities: those that the agent observes; the model's ``agent_modalities`` by default.
         horizon: imagined steps before truncation; the model's own by default.
         start_states: ``"first"``, ``"visited"``, ``"mixed"`` or a path.
         temperature: of the dream; the model's own by default.

@@ -29,7 +29,7 @@ from .observers import ProgressObserver
 from .recording import Recording
 from .windows import EncodedRecording, WindowSampler, encode_recording, sample_moments
 
-PRESET_UPDATES = {"tiny": 200, "small": 2000, "medium": 20_000}
+PRESET_UPDATES = {"tiny": 200, "small": 1000, "medium": 20_000}
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class TrainConfig:
             recording by heart.
         held_out: share of the episodes kept for calibration and the card.
         horizon: imagined steps before truncation, stored with the model.
+        agent_modalities: what agents observe by default, stored with the model; all if None. Leave
+            out what tells an agent nothing: it would learn the errors of its prediction.
         weights: of the objective.
         codecs: settings per modality, such as ``{"image": {"digits": 8}}``.
         seed: of everything.
@@ -77,6 +79,7 @@ class TrainConfig:
     blurred: float = 0.0
     held_out: float = 0.05
     horizon: int = 64
+    agent_modalities: tuple[str, ...] | None = None
     weights: LossWeights = LossWeights()
     codecs: dict[str, Any] = dataclasses.field(default_factory=dict)
     seed: int = 0
@@ -148,6 +151,7 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
             horizon=config.horizon,
             temperature=config.temperature,
             codecs=config.codecs,
+            agent_modalities=config.agent_modalities and list(config.agent_modalities),
             **({"context": config.context} if config.context else {}),
         )
     )

@@ -104,7 +104,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     | argument            | default     | meaning                                                  |
     |---------------------|-------------|----------------------------------------------------------|
     | model               | the default | name of an embedded world, folder of a model, `WorldGPT` |
-    | modalities          | all         | those of the observations; the model uses all anyway     |
+    | modalities          | all         | of the observations; if latent, the model's own choice   |
     | obs_mode            | `"decoded"` | or `"latent"`                                            |
     | horizon             | the model's | imagined steps before truncation                         |
     | start_states        | `"first"`   | `"visited"`, `"mixed"`; or others: a path, `StartStates` |

@@ -39,7 +39,8 @@ class SimulatorConfig:
 
     Attributes:
         obs_mode: ``"decoded"`` (raw modalities) or ``"latent"`` (a policy learns fastest from it).
-        modalities: the modalities of the observations, all by default; the model uses all anyway.
+        modalities: the modalities of the observations; by default all, of latent ones the model's
+            ``agent_modalities``. The model uses all anyway.
         horizon: imagined steps before truncation; the model's own by default.
         start_states: ``"first"``, ``"visited"`` or ``"mixed"`` of the model's own; or others, as
             file, folder or StartStates, each as likely.
@@ -127,7 +128,10 @@ class Simulator:
         self.model = open_model(model, device)
         self.num_envs = int(num_envs)
         self.specs = self.model.specs
-        self.modalities = choose_modalities(self.config.modalities, self.specs)
+        asked = self.config.modalities
+        if asked is None and self.config.obs_mode == "latent":
+            asked = self.model.agent_modalities
+        self.modalities = choose_modalities(asked, self.specs)
         self.horizon = int(self.config.horizon or self.model.config.horizon)
         chosen = self.config.temperature
         self.temperature = float(self.model.config.temperature if chosen is None else chosen)

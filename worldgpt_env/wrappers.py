@@ -31,7 +31,7 @@ class LatentObservation(
     Args:
         env: a real world with ``specs`` and ``action_spec``, see :func:`worldgpt_env.make_world`.
         model: the model in whose dream the policy was trained: name, folder or ``WorldGPT``.
-        modalities: those that the policy observes, all by default.
+        modalities: those that the policy observes; the model's ``agent_modalities`` by default.
 
     Raises:
         WorldMismatchError: the model was trained on a world of another shape.
@@ -48,7 +48,8 @@ class LatentObservation(
         super().__init__(env)
         self.model = open_model(model)
         check_match(env, self.model)
-        self.modalities = choose_modalities(modalities, self.model.specs)
+        asked = self.model.agent_modalities if modalities is None else modalities
+        self.modalities = choose_modalities(asked, self.model.specs)
         space = latent_space(self.model.latent_sizes, self.modalities)
         self.observation_space = space  # type: ignore[assignment]
 
