@@ -139,7 +139,9 @@ def write_model(model: WorldGPT, folder: Path) -> None:
     """Write config.json and model.safetensors into an existing ``folder``."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(model.config.to_json_string(use_diff=False))
+    fields = json.loads(model.config.to_json_string(use_diff=False))
+    fields.pop("_name_or_path", None)  # where it was loaded from says nothing on another machine
+    (folder / "config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
 
 
 def load_model(name_or_path: str | Path, settings: dict[str, Any]) -> WorldGPT:

@@ -136,6 +136,15 @@ def test_the_wheel_holds_every_embedded_world(wheel: zipfile.ZipFile) -> None:
     assert sum(path.stat().st_size for path in worlds) < 20e6
 
 
+def test_no_embedded_world_names_a_place_on_the_machine_that_made_it() -> None:
+    for path in (ROOT / "worldgpt_env/checkpoints").rglob("*"):
+        if path.suffix in (".json", ".md"):
+            found = re.findall(
+                r"(?<![\w.])/(?:tmp|root|home|work|opt)/\S*", path.read_text("utf-8")
+            )
+            assert not found, f"{path}: {found}"
+
+
 def test_the_wheel_has_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     meta = {
         name.split(".dist-info/")[1]: name for name in wheel.namelist() if ".dist-info/" in name
