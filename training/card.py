@@ -22,6 +22,7 @@ def write_card(path: Path, config: TrainConfig, model: WorldGPT, summary: dict[s
         for modality, figures in summary["codecs"].items()
         for name, value in figures.items()
     )
+    command = " \\\n    ".join(["worldgpt train", *train_options(config)])
     held_out = "\n".join(f"| {name} | {value:.4g} |" for name, value in summary["held_out"].items())
     actions = ", ".join(model.action_spec.names) or f"{model.action_spec}"
     path.write_text(
@@ -34,14 +35,18 @@ A WorldGPT world model, to be opened with
 |---|---|
 {modalities}
 
-Actions: {actions}. Horizon {settings.horizon} steps, context {settings.context} steps,
+Actions: {actions}. Agents observe {", ".join(map(str, model.agent_modalities))} unless asked
+otherwise. Horizon {settings.horizon} steps, context {settings.context} steps,
 {summary["parameters"]:,} parameters.
 
 ## How it was made
 
-Recorded: {summary["recorded_steps"]:,} steps of the real world `{settings.world}`. Trained by
-`worldgpt train --preset {config.preset} --seed {config.seed}` with a batch of {config.rows} windows
-of {config.length} steps, in {summary["cpu_seconds"]:,} CPU-seconds.
+Recorded: {summary["recorded_steps"]:,} steps of the real world `{settings.world}`. Learned in
+{summary["cpu_seconds"]:,} CPU-seconds by
+
+```bash
+{command}
+```
 
 ## Codecs on held-out observations
 
@@ -57,3 +62,15 @@ of {config.length} steps, in {summary["cpu_seconds"]:,} CPU-seconds.
 """,
         encoding="utf-8",
     )
+
+
+def train_options(config: TrainConfig) -> list[str]:
+    """Return the options of ``worldgpt train`` that differ from its defaults."""
+    default = type(config)(config.data, config.out)
+    options = ["--data " + " ".join(path.name for path in config.data), f"--out {config.out.name}"]
+    for name, value in vars(config).items():
+        if value == getattr(default, name) or name in ("data", "out"):
+            continue
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        options.append(f"--{name.replace('_', '-')} {shown}")
+    return options

@@ -276,6 +276,11 @@ def _add_dyna(commands: Any) -> None:
     parser.add_argument("--algo", choices=ALGORITHMS)
     parser.add_argument("--dream-steps", type=int, help="imagined steps of each round")
     parser.add_argument("--episodes", type=int, help="that judge each round; 0 for none")
+    for name in ("train", "dream"):
+        parser.add_argument(
+            f"--{name}", nargs="+", type=_assignment, metavar="NAME=VALUE",
+            help=f"further settings of `worldgpt {name}`, as horizon=32",
+        )  # fmt: skip
     parser.add_argument("--seed", type=int)
 
 
@@ -283,6 +288,8 @@ def _dyna(**options: Any) -> Figures:
     from .dyna import DynaConfig, dyna
     from .tables import dyna_table
 
+    _to_dict(options, "train")
+    _to_dict(options, "dream")
     figures = dyna(DynaConfig(**options))
     print(dyna_table(figures))
     return figures

@@ -29,7 +29,7 @@ from .spaces import ActionGate, action_space, choose_modalities, decoded_space, 
 from .start_states import StartStates
 from .starting import ResetOptions, Starter
 
-DEFAULT_WORLD = "doom-basic"
+DEFAULT_WORLD = "doom-audio"
 """The embedded world that opens when none is named."""
 
 
