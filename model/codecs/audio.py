@@ -128,8 +128,17 @@ class AudioCodec(Codec):
 
     @torch.no_grad()
     def encode(self, raw: Tensor) -> Tensor:
-        """Return the codes ``(B, C, G)`` of sounds ``(B, S, channels)``; same row, same bits."""
+        """Return the codes ``(B, C, G)`` of sounds ``(B, S, channels)``; same row, same bits.
+
+        Raises:
+            ConfigurationError: for samples that are not finite, or outside [-1, 1].
+        """
         self.check_raw(raw)
+        if not bool((raw.abs() <= 1.0).all()):
+            raise ConfigurationError(
+                "the sound has samples that are not finite or outside [-1, 1]; divide 16-bit "
+                "samples by 32768."
+            )
         return in_micro_batches(self._encode, raw)
 
     @torch.no_grad()

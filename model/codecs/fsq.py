@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,21 +30,22 @@ class FSQ(nn.Module):
         """Return the values ``(B, C, G)`` of ``features``; gradients pass the rounding."""
         flat = features.float().flatten(1)  # (B, C*G)
         bounded = torch.tanh(self.normalise(flat)).view_as(features)  # (B, C, G) in (-1, 1)
-        values = self.values(self._round(bounded))
+        values = self.values(torch.round((bounded + 1) * ((self.levels - 1) / 2)))
         return bounded + (values - bounded).detach()
 
     def codes(self, features: Tensor) -> Tensor:
-        """Return the codes ``(B, C, G)`` int64 of ``features``, by the running statistics."""
+        """Return the codes ``(B, C, G)`` int64 of ``features``, by the running statistics.
+
+        They are compared with the borders of the levels instead of bounded and rounded: the same
+        codes, but no function whose last bit depends on the place of a number in memory.
+        """
         norm = self.normalise
         flat = functional.batch_norm(
             features.float().flatten(1), norm.running_mean, norm.running_var, eps=norm.eps
         )
-        return self._round(torch.tanh(flat).view_as(features)).long()
+        borders = [math.atanh((2 * k + 1) / (self.levels - 1) - 1) for k in range(self.levels - 1)]
+        return torch.bucketize(flat, flat.new_tensor(borders)).view_as(features)
 
     def values(self, codes: Tensor) -> Tensor:
         """Return the float32 values in [-1, 1] of integer ``codes`` of any shape."""
         return codes.float() / ((self.levels - 1) / 2) - 1
-
-    def _round(self, bounded: Tensor) -> Tensor:
-        """Return the nearest levels, float in [0, V-1], of ``bounded`` in [-1, 1]."""
-        return torch.round((bounded + 1) * ((self.levels - 1) / 2))

@@ -14,7 +14,7 @@ from ..modalities import AudioSpec
 FLOOR = 1e-7
 """Energy of a band that counts as silence (an amplitude of about ten steps of 16-bit sound)."""
 
-CORRECTIONS = 2
+CORRECTIONS = 1
 """Times that the filtered noise is measured and its bands set right."""
 
 
@@ -54,7 +54,7 @@ class Spectrum(nn.Module):
         self.register_buffer("mel", mel)
         self.register_buffer("spread", mel / mel.sum(0).clamp(min=1e-6))
         self.register_buffer("mix", mix)
-        self.register_buffer("unmix", torch.linalg.inv(mix))
+        self.register_buffer("unmix", torch.linalg.inv(mix).contiguous())
         self.register_buffer("noise", noise)
 
     def features(self, raw: Tensor) -> Tensor:
@@ -66,13 +66,14 @@ class Spectrum(nn.Module):
         """Return the sound ``(B, S, channels)`` float32 of ``features``, cut to [-1, 1]."""
         logs = torch.einsum("ck,bktm->bctm", self.unmix, features)
         target = (torch.exp(logs.clamp(max=0.0)) - FLOOR).clamp(min=0.0)  # (B, channels, T, bands)
-        noise = self._transform(self.noise[None, None])  # (1, 1, T, F)
+        noise = self._transform(self.noise)  # (T, F)
+        pieces = torch.fft.irfft(noise[:, None] * self.spread, n=self.size) * self.window
         gain = torch.sqrt(target / self._energies(noise).clamp(min=1e-12))
-        sound = self._inverse(noise * (gain @ self.spread))
+        sound = self._add_up(gain, pieces)
         for _ in range(CORRECTIONS):
             energy = self._energies(self._transform(sound))
             gain = gain * torch.sqrt((target + 1e-9) / (energy + 1e-9)).clamp(0.25, 4.0)
-            sound = self._inverse(noise * (gain @ self.spread))
+            sound = self._add_up(gain, pieces)
         return sound.clamp(-1.0, 1.0).transpose(1, 2)  # (B, S, channels)
 
     def _transform(self, sound: Tensor) -> Tensor:
@@ -81,25 +82,32 @@ class Spectrum(nn.Module):
         padded = functional.pad(sound, (self.margin, tail))
         return torch.fft.rfft(padded.unfold(-1, self.size, self.hop) * self.window)
 
-    def _inverse(self, spectra: Tensor) -> Tensor:
-        """Return the sound ``(..., S)`` of spectra ``(..., T, F)``, by weighted overlap-add."""
-        pieces = torch.fft.irfft(spectra, n=self.size) * self.window
-        total = self._overlap(pieces.flatten(0, -3)) / self._overlap(
-            self.window.square().expand(1, self.frames, self.size)
-        ).clamp(min=0.1)
-        return total[:, self.margin : self.margin + self.samples].unflatten(0, spectra.shape[:-2])
+    def _add_up(self, gain: Tensor, pieces: Tensor) -> Tensor:
+        """Return the sound ``(B, channels, S)`` of bands ``pieces`` ``(T, bands, size)``.
 
-    def _overlap(self, pieces: Tensor) -> Tensor:
-        """Add ``pieces`` ``(N, T, size)`` at their places: ``(N, length)``."""
-        length = (self.frames - 1) * self.hop + self.size
-        return functional.fold(
-            pieces.transpose(1, 2), (1, length), (1, self.size), stride=(1, self.hop)
-        )[:, 0, 0]
+        ``gain`` ``(B, channels, T, bands)`` is how loud each band of the noise is in each frame;
+        the windowed frames are added where they overlap, and divided by the windows' own sum.
+        """
+        bands = gain.flatten(0, 1).transpose(0, 1)  # (T, B*channels, bands)
+        sound = self._overlap((bands @ pieces).transpose(0, 1))  # (B*channels, length)
+        windows = self._overlap(self.window.square().expand(1, self.frames, self.size))
+        sound = (sound / windows.clamp(min=0.1))[:, self.margin : self.margin + self.samples]
+        return sound.unflatten(0, gain.shape[:2])
+
+    def _overlap(self, frames: Tensor) -> Tensor:
+        """Return the sum ``(N, length)`` of frames ``(N, T, size)``, a ``hop`` apart."""
+        laps = math.ceil(self.size / self.hop)
+        parts = functional.pad(frames, (0, laps * self.hop - self.size)).unflatten(2, (laps, -1))
+        total = frames.new_zeros(len(frames), self.frames + laps - 1, self.hop)
+        for lap in range(laps):
+            total[:, lap : lap + self.frames] += parts[:, :, lap]
+        return total.flatten(1)
 
     def _energies(self, spectra: Tensor) -> Tensor:
         """Return mean squares per mel band ``(..., T, bands)`` of spectra ``(..., T, F)``."""
+        squares = torch.view_as_real(spectra).flatten(-2).square()  # (..., T, 2*F)
         scale = 2 / (self.window.square().sum() * self.size)
-        return (spectra.real.square() + spectra.imag.square()) @ self.mel.T * scale
+        return squares @ (self.mel * scale).repeat_interleave(2, dim=1).T
 
 
 def mel_filters(frequencies: int, bands: int, rate: int) -> Tensor:

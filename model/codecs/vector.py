@@ -76,19 +76,16 @@ class VectorCodec(Codec):
                 more than rounding (1e-5 of the larger bound, at least 1e-5).
         """
         self._check_range(raw)
-        low, high = self._bend(self.low), self._bend(self.high)
-        share = ((self._bend(raw) - low) / (high - low)).clamp(0.0, 1.0)  # (B, n)
-        return (share * self.last).round().long().unsqueeze(-1)  # (B, n, 1)
+        steps = torch.arange(self.levels - 1, device=raw.device) + 0.5
+        inside = raw.maximum(self.low).minimum(self.high)  # (B, n) without the rounding
+        passed = (inside[..., None] >= self._numbers(steps)).sum(-1)  # (B, n)
+        return passed.minimum(self.last.long()).unsqueeze(-1)  # (B, n, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the middles ``(B, n)`` of the bins ``(B, n, 1)``; spare ones give ``high``."""
         self.check_codes(codes)
-        low, high = self._bend(self.low), self._bend(self.high)
-        bent = low + self._share(codes) * (high - low)
-        curved = bent.sign() * bent.abs().expm1()
-        straight = self.low + codes.squeeze(-1) * (self.high - self.low) / self.last
-        number = torch.where(self.curved, curved, straight)
-        return number.maximum(self.low).minimum(self.high)
+        middles = self._numbers(torch.arange(self.levels, device=codes.device))  # (n, V)
+        return middles[torch.arange(len(middles), device=codes.device), codes.squeeze(-1)]
 
     def latent(self, codes: Tensor) -> Tensor:
         """Return the places ``(B, n)`` of the bins, low (-1) to high (1) on their scale."""
@@ -104,9 +101,19 @@ class VectorCodec(Codec):
             "worst_error": float(error.max()),
         }
 
-    def _bend(self, numbers: Tensor) -> Tensor:
-        """Return ``sign(x) log(1 + |x|)`` of numbers on a curved scale, others as they are."""
-        return torch.where(self.curved, numbers.sign() * numbers.abs().log1p(), numbers)
+    def _numbers(self, steps: Tensor) -> Tensor:
+        """Return the numbers ``(n, steps)`` that stand ``steps`` bins above low, on each scale.
+
+        The same few numbers at every call, and compared with, not computed from: an observation
+        thus has the same codes and bits wherever it stands in a batch.
+        """
+        low, width, last = self.low[:, None], (self.high - self.low)[:, None], self.last[:, None]
+        straight = low + steps * width / last
+        bent_low, bent_high = _symlog(self.low)[:, None], _symlog(self.high)[:, None]
+        bent = bent_low + steps * (bent_high - bent_low) / last
+        curved = bent.sign() * bent.abs().expm1()
+        numbers = torch.where(self.curved[:, None], curved, straight)
+        return numbers.maximum(low).minimum(self.high[:, None])
 
     def _share(self, codes: Tensor) -> Tensor:
         """Return how far the bins ``(B, n, 1)`` are from low (0) to high (1), ``(B, n)``."""
@@ -124,3 +131,8 @@ class VectorCodec(Codec):
                 f"[{self.spec.low[number]:g}, {self.spec.high[number]:g}]; widen the range in the "
                 "VectorSpec of the world and record again."
             )
+
+
+def _symlog(numbers: Tensor) -> Tensor:
+    """Return ``sign(x) log(1 + |x|)``."""
+    return numbers.sign() * numbers.abs().log1p()
