@@ -122,6 +122,7 @@ def test_a_zip_needs_the_flag(tmp_path, capsys) -> None:
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_has_its_exit_code(sign, code, monkeypatch, tmp_path, capsys) -> None:
     before = signal.getsignal(signal.SIGTERM)
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
 
     def interrupted(config: object) -> None:
         os.kill(os.getpid(), sign)
@@ -129,6 +130,7 @@ def test_a_signal_has_its_exit_code(sign, code, monkeypatch, tmp_path, capsys) -
 
     monkeypatch.setattr(imagination, "dream", interrupted)
     assert run("dream", "--out", tmp_path / "x") == code
+    signal.signal(signal.SIGINT, ctrl_c)
     assert "the same command goes on" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -137,12 +139,17 @@ def test_an_interrupted_process_has_saved_its_run(tiny_folder: str, tmp_path: Pa
     out = tmp_path / "policy"
     command = [sys.executable, "-m", "worldgpt_env", "dream", "--model", tiny_folder]
     command += ["--out", str(out), "--steps", "100000000", "--horizon", "5", "--save-every", "2048"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.time() + 120
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as on a terminal
+    )
+    deadline = time.time() + 300
     while not (out / "policy.json").exists() and time.time() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=200)
     assert process.returncode == 130, error
     assert "Traceback" not in error and "goes on" in error
     assert read_policy(out).steps >= 2048

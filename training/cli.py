@@ -173,7 +173,7 @@ def _add_dream(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="POLICY")
     parser.add_argument("--num-envs", type=int, help="imagined episodes side by side")
     parser.add_argument("--obs-mode", choices=("latent", "decoded"))
-    parser.add_argument("--modalities", nargs="+", help="that the agent observes; default: the model's")
+    parser.add_argument("--modalities", nargs="+", help="that agents see; default: the model's")
     parser.add_argument("--horizon", type=int, help="imagined steps before an episode is cut")
     parser.add_argument("--start-states", help="first, visited, mixed (default) or a path")
     parser.add_argument("--temperature", type=float, help="0: the most likely outcome")
@@ -207,7 +207,7 @@ def _add_direct(commands: Any) -> None:
     parser.add_argument("--steps", type=int, help="real steps")
     parser.add_argument("--out", type=Path, required=True, metavar="POLICY")
     parser.add_argument("--num-envs", type=int, help="worlds side by side")
-    parser.add_argument("--modalities", nargs="+", help="that the agent observes; default: the model's")
+    parser.add_argument("--modalities", nargs="+", help="that agents see; default: the model's")
     parser.add_argument("--seed", type=int)
 
 
