@@ -8,14 +8,13 @@ OUT=runs/results
 SEEDS="0 1 2 3 4"
 
 # How each world is learned and dreamt of; doom-audio is the embedded model, see its card.
-DOORKEY_TRAIN="--updates 700 --rarity 0.75"
+DOORKEY_TRAIN="--updates 1000 --rarity 0.75 --blurred 0.05"
 DOOM_TRAIN="--updates 1500 --context 8 --length 8 --rows 64 --temperature 1 --blurred 0.03"
-DREAM_STEPS=150000
 
-# agent FOLDER MODEL SEED [OPTION...]: train PPO in the dream and judge it in the real world.
+# agent FOLDER MODEL STEPS SEED [OPTION...]: train PPO in the dream and judge it in the real world.
 agent() {
-  local at="$1" model="$2" seed="$3"; shift 3
-  worldgpt dream --model "$model" --steps "$DREAM_STEPS" --seed "$seed" --out "$at/agent" --json "$at/dream.json" "$@"
+  local at="$1" model="$2" steps="$3" seed="$4"; shift 4
+  worldgpt dream --model "$model" --steps "$steps" --seed "$seed" --out "$at/agent" --json "$at/dream.json" "$@"
   worldgpt evaluate --policy "$at/agent" --episodes 100 --json "$at/real.json"
 }
 
@@ -45,7 +44,7 @@ fidelity() {
 doorkey() {
   for seed in $SEEDS; do
     learn doorkey "$seed" $DOORKEY_TRAIN
-    agent "$OUT/doorkey/seed-$seed" "$OUT/doorkey/seed-$seed/model" "$seed"
+    agent "$OUT/doorkey/seed-$seed" "$OUT/doorkey/seed-$seed/model" 300000 "$seed"
   done
   fidelity doorkey "$OUT/doorkey/seed-0/model" --seen "$OUT/doorkey/seed-0/recording"
   direct doorkey doorkey 60000
@@ -53,16 +52,18 @@ doorkey() {
 
 doom-audio() {
   for seed in $SEEDS; do
-    agent "$OUT/doom-audio/seed-$seed" doom-audio "$seed"
-    agent "$OUT/doom-audio/muted-$seed" doom-audio "$seed" --modalities text vector
+    agent "$OUT/doom-audio/seed-$seed" doom-audio 150000 "$seed"
+    agent "$OUT/doom-audio/muted-$seed" doom-audio 150000 "$seed" --modalities text vector
   done
   fidelity doom-audio doom-audio
+  worldgpt collect --world doom-audio --steps 3000 --seed 2000 --policy "$OUT/doom-audio/seed-0/agent" --epsilon 0.1 --out "$OUT/doom-audio/fidelity/agent-recording"
+  worldgpt evaluate --model doom-audio --data "$OUT/doom-audio/fidelity/agent-recording" --json "$OUT/doom-audio/fidelity/agent-figures.json"
   direct doom-audio doom-audio 30000
 }
 
 doom-basic() {
   learn doom-basic 0 $DOOM_TRAIN
-  for seed in $SEEDS; do agent "$OUT/doom-basic/seed-$seed" "$OUT/doom-basic/seed-0/model" "$seed"; done
+  for seed in $SEEDS; do agent "$OUT/doom-basic/seed-$seed" "$OUT/doom-basic/seed-0/model" 150000 "$seed"; done
   fidelity doom-basic "$OUT/doom-basic/seed-0/model"
   direct doom-basic "$OUT/doom-basic/seed-0/model" 30000
 }

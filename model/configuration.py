@@ -129,7 +129,7 @@ class WorldGPTConfig(PreTrainedConfig):
         unknown = set(agent_modalities or ()) - set(self.modalities)
         if unknown:
             raise ConfigurationError(
-                f"agent_modalities names {sorted(unknown)}; this world has {sorted(self.modalities)}."
+                f"agent_modalities names {sorted(unknown)}; there are {sorted(self.modalities)}."
             )
         if image_tokens not in ("rows", "cells"):
             raise ConfigurationError(f"image_tokens is {image_tokens!r}; use 'rows' or 'cells'.")
