@@ -135,7 +135,8 @@ def comparison(
         f"{markdown_table(header, rows)}\n\n"
         f"Judged by {episodes} episodes of the real world {world!r} that no agent had seen. The "
         f"agent of the\ndream never acted there: its world model was learned from {recorded:,} "
-        f"recorded steps.{claimed}"
+        f"recorded steps.{claimed}\nThe agent of the real world sees through the codecs of that "
+        "model too, and acted in each of its own steps."
     )
 
 

@@ -25,7 +25,7 @@ def film(
     world: World,
     path: Path,
     *,
-    episodes: int = 3,
+    episodes: int = 6,
     steps: int = 75,
     seed: int = 20_000,
 ) -> int:
