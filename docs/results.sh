@@ -9,7 +9,7 @@ SEEDS="0 1 2 3 4"
 
 # How each world is learned and dreamt of; doom-audio is the embedded model, see its card.
 DOORKEY_TRAIN="--updates 1000 --rarity 0.75 --blurred 0.05"
-DOOM_TRAIN="--updates 1500 --context 8 --length 8 --rows 64 --temperature 1 --blurred 0.03"
+DOOM_TRAIN="--updates 1500 --context 8 --length 8 --rows 64 --temperature 1"
 
 # agent FOLDER MODEL STEPS SEED [OPTION...]: train PPO in the dream and judge it in the real world.
 agent() {
@@ -63,7 +63,7 @@ doom-audio() {
 
 doom-basic() {
   learn doom-basic 0 $DOOM_TRAIN
-  for seed in $SEEDS; do agent "$OUT/doom-basic/seed-$seed" "$OUT/doom-basic/seed-0/model" 150000 "$seed"; done
+  for seed in $SEEDS; do agent "$OUT/doom-basic/seed-$seed" "$OUT/doom-basic/seed-0/model" 200000 "$seed" --temperature 0; done
   fidelity doom-basic "$OUT/doom-basic/seed-0/model"
   direct doom-basic "$OUT/doom-basic/seed-0/model" 30000
 }
