@@ -9,7 +9,7 @@ candidates.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -171,14 +171,19 @@ SPEC_OF: dict[Modality, type[ModalitySpec]] = {
 }
 
 
+ACTION_KINDS = ("discrete", "box", "multidiscrete", "text")
+
+
 @dataclass(frozen=True)
 class ActionSpec:
-    """What an agent may do: ``discrete`` (n choices), ``box`` (bounded vector), ``multidiscrete``.
+    """What an agent may do: one of n, a bounded vector, several choices at once, or words.
 
     Attributes:
-        kind: ``"discrete"``, ``"box"`` or ``"multidiscrete"``.
-        sizes: ``(n,)`` for discrete, a size per part for multidiscrete, ``(dimensions,)`` for box.
-        names: a word or phrase per discrete action (``"turn left"``), or per box dimension.
+        kind: one of :data:`ACTION_KINDS`.
+        sizes: ``(n,)`` for discrete, a size per part for multidiscrete, ``(dimensions,)`` for box,
+            ``(slots,)`` for text.
+        names: a word or phrase per discrete action (``"turn left"``), or per box dimension; the
+            vocabulary of a text action.
         low: lower bounds of a box, else empty.
         high: upper bounds of a box, else empty.
     """
@@ -193,12 +198,30 @@ class ActionSpec:
         """Refuse unknown kinds and bounds of the wrong length."""
         for field, kind in (("sizes", int), ("names", str), ("low", float), ("high", float)):
             object.__setattr__(self, field, tuple(kind(item) for item in getattr(self, field)))
-        if self.kind not in ("discrete", "box", "multidiscrete"):
+        if self.kind not in ACTION_KINDS:
             raise ConfigurationError(
-                f"action kind {self.kind!r} is unknown; use 'discrete', 'box' or 'multidiscrete'."
+                f"action kind {self.kind!r} is unknown; there are {', '.join(ACTION_KINDS)}."
             )
         if self.kind == "box" and not len(self.low) == len(self.high) == self.sizes[0]:
             raise ConfigurationError("a box action needs one low and one high bound per dimension.")
+        if self.kind == "text":
+            TextSpec(self.sizes[0], self.names)  # refuses a wrong vocabulary
+
+    @classmethod
+    def text(cls, words: Iterable[str], slots: int) -> ActionSpec:
+        """Build the spec of actions given in ``words``, at most ``slots`` of them at once.
+
+        An action is ``(slots,)`` int64 ids. The empty one, all zeros, lets no time pass: it asks
+        for the other modalities of a moment that is described.
+        """
+        return cls("text", (slots,), TextSpec.of(list(words), slots).vocabulary)
+
+    @property
+    def vocabulary(self) -> TextSpec:
+        """The words of a text action, with ``encode`` and ``decode``."""
+        if self.kind != "text":
+            raise ConfigurationError(f"{self.kind} actions have no vocabulary.")
+        return TextSpec(self.sizes[0], self.names)
 
 
 def specs_to_json(specs: Mapping[Modality, ModalitySpec]) -> dict[str, Any]:

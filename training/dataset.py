@@ -9,7 +9,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ class Episode:
         terminated: the world ended after the last action.
         truncated: the episode was cut there by a time limit, or by the end of the recording.
         seed: what the world was reset with.
+        present: per modality ``(T + 1,)`` bool, which moments have it; a modality that is not
+            named here is there in all of them. What is absent holds zeros that nothing reads.
+        scenario: what kind of episode it is, such as the game; "" if there is one kind.
     """
 
     observations: dict[Modality, np.ndarray]
@@ -56,6 +59,8 @@ class Episode:
     terminated: bool
     truncated: bool
     seed: int
+    present: dict[Modality, np.ndarray] = field(default_factory=dict)
+    scenario: str = ""
 
     def __len__(self) -> int:
         """Return the number of steps."""
