@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,11 +10,15 @@ from torch import Tensor
 from .modalities import Modality
 
 State = dict[Modality, Tensor]
-"""The state tokens of a moment: per modality ``(..., C, G)`` int64 codes, C cells of G digits."""
+"""The state tokens of a moment: per modality ``(..., C, G)`` int64 codes, C cells of G digits; or
+float32 embeddings of width G, where the codec is continuous."""
+
+Presence = dict[Modality, Tensor]
+"""Which rows have a modality, ``(B,)`` bool each; one that is not named is there in all rows."""
 
 
 def flatten_time(state: State) -> State:
-    """Merge batch and time: ``(B, T, C, G)`` to ``(B T, C, G)``."""
+    """Merge batch and time: ``(B, T, ...)`` to ``(B T, ...)``."""
     return {modality: codes.flatten(0, 1) for modality, codes in state.items()}
 
 
@@ -53,6 +57,7 @@ class Batch:
         valid: ``(B, T)`` float32, 0 where a window is longer than its episode.
         seen: the states as the model gets to see them, if that is not as they are; see
             :func:`blur`.
+        present: per modality ``(B, T + 1)`` bool, where it is there; everywhere if not named.
     """
 
     state: State
@@ -61,6 +66,7 @@ class Batch:
     terminated: Tensor
     valid: Tensor
     seen: State | None = None
+    present: Presence = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that all parts describe the same ``(B, T)``."""
@@ -80,6 +86,16 @@ class Batch:
         """The states that follow, ``(B, T, C, G)``."""
         return {modality: codes[:, 1:] for modality, codes in self.state.items()}
 
+    @property
+    def present_now(self) -> Presence:
+        """Which of the states that are acted in have a modality, ``(B, T)``."""
+        return {modality: there[:, :-1] for modality, there in self.present.items()}
+
+    @property
+    def present_next(self) -> Presence:
+        """Which of the states that follow have a modality, ``(B, T)``."""
+        return {modality: there[:, 1:] for modality, there in self.present.items()}
+
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on ``device``."""
         return Batch(
@@ -89,6 +105,7 @@ class Batch:
             self.terminated.to(device),
             self.valid.to(device),
             self.seen and {modality: codes.to(device) for modality, codes in self.seen.items()},
+            {modality: there.to(device) for modality, there in self.present.items()},
         )
 
 
@@ -103,6 +120,7 @@ class Prediction:
         termination: ``(B,)`` float32, calibrated probability that the episode ends here.
         uncertainty: ``(B,)`` float32, at least 0: disagreement of the ensemble on the next state.
         consistency: ``(B,)`` float32 in [0, 1]: how well the predicted modalities agree.
+        latent: the expected latent of the next state, per modality ``(B, F)``, where asked for.
     """
 
     state: State
@@ -110,6 +128,7 @@ class Prediction:
     termination: Tensor
     uncertainty: Tensor
     consistency: Tensor
+    latent: dict[Modality, Tensor] | None = None
 
     @property
     def reward(self) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
+from .batch import Presence
 from .layout import Block, additive
 
 
@@ -26,6 +27,8 @@ class Ring:
         slot: ``(B,)`` int64, where the present block of each row stands in the ring.
         age: ``(B,)`` int64, blocks that each row may look back.
         shared: the slot of all rows where it is the same one (which is cheaper), else None.
+        absent: ``(B, 1, 1, S)`` bool, tokens in the ring of modalities that a row missed; None
+            while no row has missed any.
     """
 
     def __init__(self, rows: int, context: int, block: Block, device: torch.device) -> None:
@@ -39,6 +42,7 @@ class Ring:
         kept = torch.arange(context)[:, None] * block.kept + torch.arange(block.kept)
         signals = (context * block.kept + torch.arange(block.signals)).expand(context, -1)
         self.places = torch.cat([kept, signals], 1).to(device)  # (slots, size)
+        self.absent: Tensor | None = None
         self.set_steps(self.steps)
 
     def set_steps(self, steps: Tensor) -> None:
@@ -57,7 +61,24 @@ class Ring:
 
     def mask(self) -> Tensor:
         """Return the additive mask of the present step, ``(B, 1, size, S)``."""
-        return self.masks[self.slot, self.age][:, None]
+        return self.hidden(self.masks[self.slot, self.age][:, None])
+
+    def hidden(self, mask: Tensor) -> Tensor:
+        """Return ``mask`` ``(B, 1, ..., S)`` with what is absent hidden too."""
+        if self.absent is None:
+            return mask
+        return mask.masked_fill(self.absent, torch.finfo(mask.dtype).min)
+
+    def note_presence(self, present: Presence | None) -> None:
+        """Remember which rows miss which modalities in the present step."""
+        there = self.block.presence_mask(present or {})
+        if there is None and self.absent is None:
+            return
+        if self.absent is None:
+            shape = (self.rows, 1, 1, self.length)
+            self.absent = torch.zeros(shape, dtype=torch.bool, device=self.positions.device)
+        missing: Tensor | bool = False if there is None else ~there
+        self.absent[self.numbers, 0, 0, self.places[self.slot, : self.block.kept]] = missing
 
     def write(self, buffer: Tensor, new: Tensor) -> None:
         """Put keys or values ``(B, size, kv, head)`` into ``buffer`` ``(B, kv, S, head)``."""

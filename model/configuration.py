@@ -89,6 +89,9 @@ class WorldGPTConfig(PreTrainedConfig):
         termination_temperature: calibration of the termination logit, fitted on held-out steps.
         agent_modalities: what agents observe of latent states when nothing else is asked for; all
             by default.
+        signal_tokens: of each modality with a continuous codec (WorldGPT §3.1 has 16).
+        combinations: names of the combinations that training met, such as ``"image>audio"``; only
+            everything to everything if None.
     """
 
     model_type = "worldgpt"
@@ -109,6 +112,8 @@ class WorldGPTConfig(PreTrainedConfig):
         temperature: float = 0.0,
         termination_temperature: float = 1.0,
         agent_modalities: list[str] | None = None,
+        signal_tokens: int = 16,
+        combinations: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
         """See the class."""
@@ -126,6 +131,8 @@ class WorldGPTConfig(PreTrainedConfig):
         self.temperature = temperature
         self.termination_temperature = termination_temperature
         self.agent_modalities = agent_modalities
+        self.signal_tokens = signal_tokens
+        self.combinations = combinations
         unknown = set(agent_modalities or ()) - set(self.modalities)
         if unknown:
             raise ConfigurationError(

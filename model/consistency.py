@@ -37,14 +37,26 @@ class Consistency(nn.Module):
         )  # term by term: same bits at any batch size
         return (mean + 1).clamp(0, 2) / 2
 
-    def loss(self, latent: Mapping[Modality, Tensor]) -> Tensor:
-        """Return the contrastive loss (scalar) over all pairs of modalities."""
+    def loss(
+        self, latent: Mapping[Modality, Tensor], present: Mapping[Modality, Tensor] | None = None
+    ) -> Tensor:
+        """Return the contrastive loss (scalar) over all pairs of modalities.
+
+        Args:
+            latent: per modality ``(B, F)``.
+            present: per modality ``(B,)`` bool, which rows have it; all if not named.
+        """
         units = self._units(latent)
-        here = torch.arange(len(units[0]), device=units[0].device)
+        present = present or {}
+        whole = torch.ones(len(units[0]), dtype=torch.bool, device=units[0].device)
         losses = []
-        for a, b in combinations(units, 2):
+        for (m, a), (n, b) in combinations(zip(latent, units, strict=True), 2):
+            both = present.get(m, whole) & present.get(n, whole)
+            if m in present or n in present:
+                a, b = a[both], b[both]
             scores = 8 * a @ b.T  # (B, B)
-            losses += [nn.functional.cross_entropy(scores, here)]
+            here = torch.arange(len(a), device=a.device)
+            losses += [nn.functional.cross_entropy(scores, here, reduction="sum") / max(len(a), 1)]
         return torch.stack(losses).mean() if losses else units[0].sum() * 0
 
     def _units(self, latent: Mapping[Modality, Tensor]) -> list[Tensor]:

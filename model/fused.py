@@ -94,7 +94,7 @@ class FusedLlama:
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
             masks = self.last_masks if number == last else self.masks
-            mask = masks[ring.slot, ring.age][:, None]  # (B, 1, group Q, S)
+            mask = ring.hidden(masks[ring.slot, ring.age][:, None])  # (B, 1, group Q, S)
             start = ring.block.kept - 1 if number == last else 0
             mixed = self._attention(layer, number, self._norm(x), mask, rotation, start)
             x = x[:, start:] + matmul_rows(mixed, layer.merge)

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from .codecs import Codec
 from .configuration import RewardBins
 from .projection import Perceptron, Projection, matmul_rows
+
+
+@dataclass(frozen=True)
+class Present:
+    """What a head sees of the present state of its modality.
+
+    Attributes:
+        state: codes or embeddings ``(B, C, G)``.
+        cells: their embeddings ``(B, C, E)``.
+        there: ``(B,)`` bool, the rows that have the modality; all if None.
+    """
+
+    state: Tensor
+    cells: Tensor
+    there: Tensor | None = None
+
+    def or_else(self, read: Callable[[Tensor], Tensor], absent: Tensor) -> Tensor:
+        """Return ``read(cells)`` where the modality is there, and ``absent`` elsewhere."""
+        seen = read(self.cells)
+        return seen if self.there is None else torch.where(self.there[:, None, None], seen, absent)
 
 
 class StateHead(nn.Module):
@@ -34,29 +57,86 @@ class StateHead(nn.Module):
         self.outer = Projection(2 * width, codec.digits * codec.levels)
         self.copy_bonus = nn.Parameter(torch.full((codec.digits,), 2.0))
 
-    def forward(self, signal: Tensor, cells: Tensor | None, codes: Tensor | None) -> Tensor:
+    def forward(self, signal: Tensor, now: Present | None) -> Tensor:
         """Return logits ``(B, C, G, V)``.
 
         Args:
             signal: hidden states at the signal tokens, ``(B, N, D)``.
-            cells: present cell embeddings ``(B, C, E)``, or None when the modality is no input.
-            codes: present codes ``(B, C, G)``, or None likewise.
+            now: the present state of the modality, or None when it is no input.
         """
         rows = signal.shape[0]
         hidden = self.spread(signal).reshape(rows, self.cells, self.width)  # (B, C, E)
-        hidden = hidden + (self.absent if cells is None else self._around(cells))
+        hidden = hidden + (self.absent if now is None else now.or_else(self._around, self.absent))
         hidden = self.outer(nn.functional.silu(self.inner(hidden)))
         logits = hidden.view(rows, self.cells, self.digits, self.levels)
-        if codes is None:
+        if now is None:
             return logits
         bonus = self.copy_bonus[:, None].expand(rows, self.cells, -1, 1)
-        return logits.scatter_add(-1, codes[..., None], bonus.to(logits.dtype))
+        if now.there is not None:
+            bonus = bonus * now.there[:, None, None, None]
+        return logits.scatter_add(-1, now.state[..., None], bonus.to(logits.dtype))
 
     def _around(self, cells: Tensor) -> Tensor:
         if self.neighbours.shape[1] == 1:
             return self.look(cells)
         padded = nn.functional.pad(cells, (0, 0, 0, 1))  # (B, C + 1, E), the last one zero
         return self.look(padded[:, self.neighbours].flatten(2))  # (B, C, E)
+
+
+class VectorHead(nn.Module):
+    """Signal tokens of a modality to the embeddings of a continuous codec, in parallel.
+
+    Learned queries, one a cell, attend to the signal tokens (WorldGPT §3.1: a transformer from the
+    signal tokens to the space of the encoder). What is predicted is a step from the present
+    embedding, where there is one.
+    """
+
+    def __init__(self, codec: Codec, hidden: int, width: int = 256, layers: int = 2) -> None:
+        """Build the head for the cells of ``codec``."""
+        super().__init__()
+        self.project = nn.Linear(hidden, width)
+        self.queries = nn.Parameter(torch.randn(codec.cells, width) * 0.5)
+        layer = nn.TransformerDecoderLayer(
+            width, 4, 4 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.decoder = nn.TransformerDecoder(layer, layers, nn.LayerNorm(width))
+        self.outer = nn.Linear(width, codec.digits)
+        self.keep = nn.Parameter(torch.ones(()))
+
+    def forward(self, signal: Tensor, now: Present | None) -> Tensor:
+        """Return embeddings ``(B, C, G)``; the arguments are those of :class:`StateHead`."""
+        queries = self.queries.expand(len(signal), -1, -1)
+        vectors = self.outer(self.decoder(queries, self.project(signal)))  # (B, C, G)
+        if now is None:
+            return vectors
+        kept = self.keep * now.state
+        return vectors + (kept if now.there is None else kept * now.there[:, None, None])
+
+
+class SignalReader(nn.Module):
+    """Which signal token comes next, read from each of them (the paper's cross-entropy, §3.1).
+
+    The tokens of a modality stand in a fixed order, and the last one is followed by an end token.
+    """
+
+    def __init__(self, hidden: int, tokens: int) -> None:
+        """Build the read-out for ``tokens`` signal tokens in all."""
+        super().__init__()
+        self.end = tokens
+        self.outer = nn.Linear(hidden, tokens + 1)
+
+    def loss(self, hidden: Tensor, spans: list[range]) -> Tensor:
+        """Return the cross-entropy ``(B,)`` at the signal tokens ``(B, signals, D)``.
+
+        Args:
+            hidden: of the requested modalities, one behind the other.
+            spans: numbers of the signal tokens of each of them, among all.
+        """
+        following = [n for span in spans for n in [*span[1:], self.end]]
+        target = torch.tensor(following, device=hidden.device).expand(len(hidden), -1)
+        logits = self.outer(hidden).float()
+        nats = nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
+        return nats.view(target.shape).mean(1)
 
 
 def grid_neighbours(rows: int, columns: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .batch import Prediction, State
+from .batch import Prediction, Presence, State
 from .cache import Ring, RingCache
 from .errors import MissingModalityError, NonFiniteError
 from .fused import FusedLlama
@@ -17,7 +17,7 @@ from .modalities import Modality
 from .noise import fold, gumbel
 
 if TYPE_CHECKING:
-    from .worldgpt import WorldGPT
+    from .worldgpt import ReadOut, WorldGPT
 
 
 class TransformersLoop:
@@ -78,7 +78,14 @@ class Imagination:
         self.ring.forget(rows)
 
     @torch.inference_mode()
-    def step(self, state: State, action: Tensor, noise: Tensor | None = None) -> Prediction:
+    def step(
+        self,
+        state: State,
+        action: Tensor,
+        noise: Tensor | None = None,
+        present: Presence | None = None,
+        expected: bool = False,
+    ) -> Prediction:
         """Predict what follows ``action`` in ``state``, given what each row has seen before.
 
         Args:
@@ -86,6 +93,8 @@ class Imagination:
             action: ``(B,)`` int64, ``(B, parts)`` int64 or ``(B, n)`` float32.
             noise: ``(B,)`` int64 keys, needed when the temperature is above 0; a key's row is the
                 same bits at any batch size.
+            present: which rows have a modality of ``state``, ``(B,)`` bool; all if not named.
+            expected: give the expected latent of the next state too.
 
         Raises:
             MissingModalityError: if ``state`` lacks a modality that this engine reads.
@@ -94,19 +103,21 @@ class Imagination:
         missing = [str(m) for m in self.block.inputs if m not in state]
         if missing:
             raise MissingModalityError(f"the state lacks {missing}, which this engine reads.")
-        step = self.model.embed_step(state, action, self.block)
+        self.ring.note_presence(present)
+        step = self.model.embed_step(state, action, self.block, present)
         hidden = self.loop.forward(step.tokens)
-        out = self.model.read(hidden, state, step, self.block)
-        codes = {m: self._choose(m, logits, noise) for m, logits in out.logits.items()}
-        latent = self.model.latent(codes)
+        out = self.model.read(hidden, step, self.block)
+        following = self._next_state(out, noise)
+        latent = self.model.latent(following)
         prediction = Prediction(
-            state=codes,
+            state=following,
             rewards=self.model.reward_head.expect(out.reward),
             termination=self._calibrated(out.termination),
             uncertainty=self.model.ensemble.disagreement(out.hidden),
             consistency=self.model.consistency(latent) if latent else torch.ones(self.rows),
+            latent=self.model.expected_latent(out) if expected else None,
         )
-        self._check(prediction, out.logits)
+        self._check(prediction, out.logits | out.vectors)
         over = self.ring.advance()
         if over is not None:
             self.loop.turn_back(over)
@@ -116,6 +127,8 @@ class Imagination:
     def snapshot(self) -> dict[str, Tensor]:
         """Return all that is remembered, as tensors (copies)."""
         tensors = {"steps": self.ring.steps.clone()}
+        if self.ring.absent is not None:
+            tensors["absent"] = self.ring.absent.clone()
         for number, (keys, values) in enumerate(zip(self.loop.keys, self.loop.values, strict=True)):
             tensors[f"keys/{number}"], tensors[f"values/{number}"] = keys.clone(), values.clone()
         return tensors
@@ -124,6 +137,7 @@ class Imagination:
     def restore(self, snapshot: dict[str, Tensor]) -> None:
         """Return to a :meth:`snapshot` of an engine of the same rows and combination."""
         self.ring.set_steps(snapshot["steps"].clone())
+        self.ring.absent = self._own(snapshot["absent"]) if "absent" in snapshot else None
         layers = sum(name.startswith("keys/") for name in snapshot)
         self.loop.keys[:] = [self._own(snapshot[f"keys/{n}"]) for n in range(layers)]
         self.loop.values[:] = [self._own(snapshot[f"values/{n}"]) for n in range(layers)]
@@ -142,6 +156,12 @@ class Imagination:
         chosen = {name: t[rows.to(t.device)] for name, t in self.snapshot().items()}
         other.restore(chosen)
         return other
+
+    def _next_state(self, out: ReadOut, noise: Tensor | None) -> State:
+        """Return sampled codes, and embeddings of unit length as the codecs give them."""
+        state = {m: self._choose(m, logits, noise) for m, logits in out.logits.items()}
+        state |= {m: torch.nn.functional.normalize(x, dim=-1) for m, x in out.vectors.items()}
+        return {m: state[m] for m in self.block.outputs}
 
     def _choose(self, modality: Modality, logits: Tensor, noise: Tensor | None) -> Tensor:
         if self.temperature == 0:

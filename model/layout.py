@@ -1,8 +1,9 @@
 """The step block: where observation, action and signal tokens stand, and who may look at whom.
 
 A block is ``[observation tokens of the modalities present][action][signal tokens of the outputs]``
-(WorldGPT §3.1). Every token has a fixed offset in the block, whatever else is present, so that a
-missing modality never moves another one.
+(WorldGPT §3.1); an action in words has a token for each word in front of the action slot. Every
+token has a fixed offset in the block, whatever else is present, so that a missing modality never
+moves another one.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
+from .batch import Presence
 from .errors import MissingModalityError
 from .modalities import Modality
 
@@ -22,13 +25,26 @@ OBSERVATION, ACTION, SIGNAL = 0, 1, 2
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """Backbone tokens of each modality of a world, in token order."""
+    """Backbone tokens of each modality of a world, in token order.
+
+    Attributes:
+        counts: observation tokens of each modality.
+        signal_counts: signal tokens of each modality; as many as it has observation tokens if
+            empty.
+        words: tokens of the words of an action.
+    """
 
     counts: tuple[tuple[Modality, int], ...]
+    signal_counts: tuple[tuple[Modality, int], ...] = ()
+    words: int = 0
 
     def __getitem__(self, modality: Modality) -> int:
-        """Return the tokens of one modality."""
+        """Return the observation tokens of one modality."""
         return dict(self.counts)[modality]
+
+    def signals(self, modality: Modality) -> int:
+        """Return the signal tokens of one modality."""
+        return dict(self.signal_counts or self.counts)[modality]
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -43,7 +59,8 @@ class TokenCounts:
     @property
     def stride(self) -> int:
         """Positions from one block to the next: observation, action and signal tokens."""
-        return 2 * self.total + 1
+        signals = sum(self.signals(modality) for modality in self.modalities)
+        return self.total + self.words + 1 + signals
 
     def block(
         self, inputs: Sequence[Modality] | None = None, outputs: Sequence[Modality] | None = None
@@ -71,13 +88,18 @@ class Block:
 
     @cached_property
     def kept(self) -> int:
-        """Tokens that stay in the cache: observation and action."""
-        return sum(self.tokens[m] for m in self.inputs) + 1
+        """Tokens that stay in the cache: observation and action; the action slot is the last."""
+        return self.observed + self.tokens.words + 1
+
+    @cached_property
+    def observed(self) -> int:
+        """Observation tokens."""
+        return sum(self.tokens[m] for m in self.inputs)
 
     @cached_property
     def signals(self) -> int:
         """Signal tokens; they are read out and never cached."""
-        return sum(self.tokens[m] for m in self.outputs)
+        return sum(self.tokens.signals(m) for m in self.outputs)
 
     @cached_property
     def size(self) -> int:
@@ -87,25 +109,30 @@ class Block:
     @cached_property
     def offsets(self) -> list[int]:
         """Position of each token within the stride of a block, ``(size,)``."""
-        spans, start = {}, 0
-        for modality, count in self.tokens.counts:
-            spans[modality] = range(start, start + count)
-            start += count
-        observation = [p for m in self.inputs for p in spans[m]]
-        return observation + [start] + [start + 1 + p for m in self.outputs for p in spans[m]]
+        tokens = self.tokens
+        starts = accumulate((count for _, count in tokens.counts), initial=0)
+        first = dict(zip(tokens.modalities, starts, strict=False))
+        observation = [first[m] + n for m in self.inputs for n in range(tokens[m])]
+        action = [tokens.total + n for n in range(tokens.words + 1)]
+        behind = tokens.total + tokens.words + 1
+        starts = accumulate((tokens.signals(m) for m in tokens.modalities), initial=behind)
+        first = dict(zip(tokens.modalities, starts, strict=False))
+        signals = [first[m] + n for m in self.outputs for n in range(tokens.signals(m))]
+        return observation + action + signals
 
     @cached_property
     def kinds(self) -> list[int]:
         """``OBSERVATION``, ``ACTION`` or ``SIGNAL`` for each token, ``(size,)``."""
-        return [OBSERVATION] * (self.kept - 1) + [ACTION] + [SIGNAL] * self.signals
+        action = [ACTION] * (self.tokens.words + 1)
+        return [OBSERVATION] * self.observed + action + [SIGNAL] * self.signals
+
+    def observation_slices(self) -> dict[Modality, slice]:
+        """Return where the observation tokens of each input stand in the block."""
+        return _runs(self.inputs, [self.tokens[m] for m in self.inputs], 0)
 
     def signal_slices(self) -> dict[Modality, slice]:
         """Return where the signal tokens of each output stand in the block."""
-        slices, start = {}, self.kept
-        for modality in self.outputs:
-            slices[modality] = slice(start, start + self.tokens[modality])
-            start += self.tokens[modality]
-        return slices
+        return _runs(self.outputs, [self.tokens.signals(m) for m in self.outputs], self.kept)
 
     def own_visibility(self) -> Tensor:
         """Return who sees whom inside a block, ``(size, size)`` bool, query by key.
@@ -129,10 +156,28 @@ class Block:
         own = (back == 0) & self.own_visibility().repeat(steps, steps)
         return earlier | own
 
+    def presence_mask(self, present: Presence) -> Tensor | None:
+        """Return which kept tokens of a block are there, ``(B, kept)`` bool; None if all are."""
+        partial = {m: there for m, there in present.items() if m in self.inputs}
+        if not partial:
+            return None
+        some = next(iter(partial.values()))
+        visible = torch.ones(len(some), self.kept, dtype=torch.bool, device=some.device)
+        for modality, span in self.observation_slices().items():
+            if modality in partial:
+                visible[:, span] = partial[modality][:, None]
+        return visible  # (B, kept)
+
     def window_positions(self, steps: int) -> Tensor:
         """Return the position of each token of ``steps`` blocks, ``(1, steps size)`` int64."""
         starts = torch.arange(steps)[:, None] * self.tokens.stride
         return (starts + torch.tensor(self.offsets)).reshape(1, -1)
+
+
+def _runs(modalities: Sequence[Modality], counts: list[int], start: int) -> dict[Modality, slice]:
+    """Return one slice a modality, one behind the other from ``start``."""
+    ends = list(accumulate(counts, initial=start))
+    return {m: slice(*ends[n : n + 2]) for n, m in enumerate(modalities)}
 
 
 def additive(visible: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

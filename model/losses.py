@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch, LossOutput, State, flatten_time
+from .batch import Batch, LossOutput, Presence, State, flatten_time
 from .errors import ConfigurationError
 from .modalities import Modality
 
@@ -27,6 +27,7 @@ class LossWeights:
         termination: binary cross-entropy.
         ensemble: error of the uncertainty heads (on detached features).
         consistency: contrastive loss between modalities (on codes alone).
+        signal: cross-entropy of the signal tokens, in models with continuous states.
     """
 
     state: float = 1.0
@@ -35,6 +36,7 @@ class LossWeights:
     termination: float = 1.0
     ensemble: float = 1.0
     consistency: float = 0.1
+    signal: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse negative weights."""
@@ -53,30 +55,61 @@ def objective(model: WorldGPT, out: ReadOut, batch: Batch, weights: LossWeights)
         weights: of the parts.
     """
     valid = batch.valid.flatten()  # (B T,)
-    now, then = flatten_time(batch.now), flatten_time(batch.next)
+    present = flatten_time(batch.present_next)
     metrics: dict[str, Tensor] = {}
     loss = torch.zeros((), device=valid.device)
-    for modality, logits in out.logits.items():
-        nats, exact = code_loss(logits, then[modality], now[modality], valid, weights.changed)
-        cells, digits = then[modality].shape[1:]
-        loss = loss + weights.state * nats / (cells * digits) ** 0.5
-        metrics[f"nats/{modality}"] = nats.detach()
-        metrics[f"exact/{modality}"] = exact
-    ended = batch.terminated.flatten()
-    reward = mean(model.reward_head.loss(out.reward, batch.reward.flatten(), ended), valid)
+    for modality in out.predicted:
+        there = valid * present[modality] if modality in present else valid
+        part, figures = state_loss(model, out, batch, modality, there, weights)
+        loss = loss + part
+        metrics |= {f"{name}/{modality}": value for name, value in figures.items()}
+    parts = outcome_losses(model, out, batch, valid)
+    latent = latent_of(model, flatten_time(batch.next), present)
+    whole = torch.cat(list(latent.values()), -1)
+    parts["ensemble"] = model.ensemble.loss(out.hidden, whole, valid)
+    some = {m: there[::4] for m, there in present.items()}
+    parts["consistency"] = model.consistency.loss({m: x[::4] for m, x in latent.items()}, some)
+    if out.signal_nats is not None:
+        parts["signal"] = mean(out.signal_nats, valid)
+    for name, value in parts.items():
+        loss = loss + getattr(weights, name) * value
+    metrics |= {name: value.detach() for name, value in parts.items()}
+    return LossOutput(loss, metrics | {"total": loss.detach()})
+
+
+def state_loss(
+    model: WorldGPT,
+    out: ReadOut,
+    batch: Batch,
+    modality: Modality,
+    there: Tensor,
+    weights: LossWeights,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the weighted loss of one predicted modality, and its figures.
+
+    Codes cost cross-entropy, embeddings the distance to the true one (WorldGPT §3.1).
+    """
+    target = batch.next[modality].flatten(0, 1)
+    cells, digits = target.shape[1:]
+    if model.codec(modality).continuous:
+        vectors = out.vectors[modality].float()
+        distance = mean((vectors - target).norm(dim=-1).mean(-1), there)
+        cosine = mean(nn.functional.cosine_similarity(vectors, target, -1).mean(-1), there)
+        return weights.state * distance, {"distance": distance.detach(), "cosine": cosine.detach()}
+    now = batch.now[modality].flatten(0, 1)
+    nats, exact = code_loss(out.logits[modality], target, now, there, weights.changed)
+    return weights.state * nats / (cells * digits) ** 0.5, {"nats": nats.detach(), "exact": exact}
+
+
+def outcome_losses(model: WorldGPT, out: ReadOut, batch: Batch, valid: Tensor) -> dict[str, Tensor]:
+    """Return the losses of reward and end; a reward that nobody recorded is NaN and costs 0."""
+    ended, reward = batch.terminated.flatten(), batch.reward.flatten()
+    known = torch.isfinite(reward)
+    nats = model.reward_head.loss(out.reward, reward.nan_to_num(), ended)
     ends = nn.functional.binary_cross_entropy_with_logits(
         out.termination.float(), ended, reduction="none"
     )
-    termination = mean(ends, valid)
-    latent = latent_of(model, then)
-    ensemble = model.ensemble.loss(out.hidden, torch.cat(list(latent.values()), -1), valid)
-    consistency = model.consistency.loss({m: x[::4] for m, x in latent.items()})
-    loss = loss + weights.reward * reward + weights.termination * termination
-    loss = loss + weights.ensemble * ensemble + weights.consistency * consistency
-    parts = {"reward": reward, "termination": termination, "ensemble": ensemble}
-    parts |= {"consistency": consistency, "total": loss}
-    metrics |= {name: value.detach() for name, value in parts.items()}
-    return LossOutput(loss, metrics)
+    return {"reward": mean(nats, valid * known), "termination": mean(ends, valid * known)}
 
 
 def code_loss(
@@ -102,9 +135,10 @@ def code_loss(
 
 
 @torch.no_grad()
-def latent_of(model: WorldGPT, state: State) -> dict[Modality, Tensor]:
-    """Return the latents ``(B, F)`` of a state, without gradient."""
-    return model.latent(state)
+def latent_of(model: WorldGPT, state: State, present: Presence) -> dict[Modality, Tensor]:
+    """Return the latents ``(B, F)`` of a state, without gradient; zeros where it is absent."""
+    latent = model.latent(state)
+    return {m: x * present[m][:, None] if m in present else x for m, x in latent.items()}
 
 
 def mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,13 +14,22 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from .backbone import Backbone
-from .batch import Batch, LossOutput, Prediction, State, flatten_time
+from .batch import Batch, LossOutput, Prediction, Presence, State, flatten_time
 from .codecs import Codec, build_codec
 from .configuration import WorldGPTConfig
 from .consistency import Consistency
-from .embeddings import ActionEmbedding, CellEmbedding, TokenProjection
+from .curriculum import Combination
+from .embeddings import ActionEmbedding, CellEmbedding, TokenProjection, VectorEmbedding
 from .errors import MissingModalityError
-from .heads import Ensemble, RewardHead, StateHead, TerminationHead
+from .heads import (
+    Ensemble,
+    Present,
+    RewardHead,
+    SignalReader,
+    StateHead,
+    TerminationHead,
+    VectorHead,
+)
 from .layout import Block, TokenCounts, additive
 from .losses import LossWeights, objective
 from .modalities import Modality
@@ -33,24 +43,33 @@ class ReadOut:
     """What one pass of the backbone says about a step.
 
     Attributes:
-        logits: per requested modality ``(B, C, G, V)``.
+        logits: per requested modality with codes ``(B, C, G, V)``.
+        vectors: per requested modality with embeddings ``(B, C, G)``.
         reward: bin logits ``(B, 2, bins)``.
         termination: logits ``(B,)``.
         hidden: the action slot's hidden states ``(B, D)``.
+        signal_nats: cross-entropy of the signal tokens ``(B,)``, in models with embeddings.
     """
 
     logits: dict[Modality, Tensor]
+    vectors: dict[Modality, Tensor]
     reward: Tensor
     termination: Tensor
     hidden: Tensor
+    signal_nats: Tensor | None
+
+    @property
+    def predicted(self) -> tuple[Modality, ...]:
+        """The requested modalities."""
+        return (*self.logits, *self.vectors)
 
 
 @dataclass(frozen=True)
 class StepInput:
-    """The embedded tokens of one step, and the cell embeddings that the state heads look at."""
+    """The embedded tokens of one step, and what the state heads see of the present state."""
 
     tokens: Tensor  # (B, size, D)
-    cells: dict[Modality, Tensor]  # (B, C, E)
+    now: dict[Modality, Present]
 
 
 class WorldGPT(PreTrainedModel):
@@ -80,12 +99,13 @@ class WorldGPT(PreTrainedModel):
         self.action_spec = config.action_spec
         codecs = {str(m): build_codec(s, config.codecs.get(str(m))) for m, s in self.specs.items()}
         self.codecs = nn.ModuleDict(codecs)
-        self.tokens = TokenCounts(tuple((m, self._token_count(m)) for m in self.specs))
+        self.tokens = self._token_counts()
         self.backbone = Backbone(config.backbone)
         width, hidden = config.cell_width, self.backbone.hidden
         self.cell_embeddings = nn.ModuleDict(
-            {m: CellEmbedding(c, width) for m, c in codecs.items()}
-        )
+            {m: (VectorEmbedding if c.continuous else CellEmbedding)(c, width)
+             for m, c in codecs.items()}
+        )  # fmt: skip
         self.token_projections = nn.ModuleDict(
             {m: TokenProjection(c.cells, width, self.tokens[Modality(m)], hidden)
              for m, c in codecs.items()}
@@ -93,24 +113,40 @@ class WorldGPT(PreTrainedModel):
         self.action_slot = nn.Parameter(torch.randn(hidden) * 0.5)
         self.action_embedding = ActionEmbedding(self.action_spec, hidden)
         self.signal_tokens = nn.ParameterDict(
-            {str(m): nn.Parameter(torch.randn(n, hidden) * 0.5) for m, n in self.tokens.counts}
-        )
+            {str(m): nn.Parameter(torch.randn(self.tokens.signals(m), hidden) * 0.5)
+             for m in self.specs}
+        )  # fmt: skip
         self.state_heads = nn.ModuleDict(
-            {m: StateHead(c, self.tokens[Modality(m)], width, hidden) for m, c in codecs.items()}
-        )
+            {m: VectorHead(c, hidden) if c.continuous
+             else StateHead(c, self.tokens[Modality(m)], width, hidden)
+             for m, c in codecs.items()}
+        )  # fmt: skip
         self.reward_head = RewardHead(hidden, config.reward_bins)
         self.termination_head = TerminationHead(hidden)
         self.ensemble = Ensemble(hidden, sum(self.latent_sizes.values()), config.ensemble)
         self.consistency = Consistency(self.latent_sizes)
+        if any(codec.continuous for codec in codecs.values()):
+            self.signal_reader = SignalReader(hidden, sum(map(self.tokens.signals, self.specs)))
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leave every module as its own constructor made it."""
 
-    def _token_count(self, modality: Modality) -> int:
-        rows, columns = self.codec(modality).grid
-        if modality is Modality.IMAGE:
-            return rows if self.config.image_tokens == "rows" else rows * columns
-        return 1
+    def _token_counts(self) -> TokenCounts:
+        counts, signals = {}, {}
+        for modality in self.specs:
+            codec = self.codec(modality)
+            rows = codec.grid[0] if self.config.image_tokens == "rows" else codec.cells
+            seen = modality in (Modality.IMAGE, Modality.VIDEO)
+            counts[modality] = codec.cells if codec.continuous else rows if seen else 1
+            signals[modality] = self.config.signal_tokens if codec.continuous else counts[modality]
+        words = self.action_spec.sizes[0] if self.action_spec.kind == "text" else 0
+        return TokenCounts(tuple(counts.items()), tuple(signals.items()), words)
+
+    def _signal_numbers(self, modalities: Iterable[Modality]) -> list[range]:
+        """Return the numbers of the signal tokens of ``modalities``, among those of all."""
+        ends = list(accumulate((self.tokens.signals(m) for m in self.specs), initial=0))
+        spans = {m: range(*ends[n : n + 2]) for n, m in enumerate(self.specs)}
+        return [spans[m] for m in modalities]
 
     def codec(self, modality: Modality) -> Codec:
         """Return the codec of ``modality``."""
@@ -159,47 +195,68 @@ class WorldGPT(PreTrainedModel):
         """Return what a policy sees of a state, per modality ``(B, F)`` float32 in [-1, 1]."""
         return {m: self.codec(m).latent(codes) for m, codes in state.items()}
 
+    def expected_latent(self, out: ReadOut) -> dict[Modality, Tensor]:
+        """Return the expected latent of the next state, per modality ``(B, F)``."""
+        latent = {m: x.flatten(1).float() for m, x in out.vectors.items()}
+        for modality, logits in out.logits.items():
+            latent[modality] = self.codec(modality).expected_latent(logits.float().softmax(-1))
+        return {m: latent[m] for m in out.predicted}
+
     # one step -----------------------------------------------------------------------------------
 
-    def embed_step(self, state: State, action: Tensor, block: Block) -> StepInput:
-        """Embed the tokens of one step: codes ``(B, C, G)`` and actions to ``(B, size, D)``."""
-        slot, signal = self.action_embedding(action)  # (B, D) each
-        cells = {m: self.cell_embeddings[str(m)](state[m]) for m in block.inputs}
-        parts = [self.token_projections[str(m)](cells[m]) for m in block.inputs]
-        parts.append((self.action_slot + slot)[:, None])
+    def embed_step(
+        self, state: State, action: Tensor, block: Block, present: Presence | None = None
+    ) -> StepInput:
+        """Embed the tokens of one step: states ``(B, C, G)`` and actions to ``(B, size, D)``."""
+        act = self.action_embedding(action)
+        now = {}
+        for modality in block.inputs:
+            cells = self.cell_embeddings[str(modality)](state[modality])  # (B, C, E)
+            now[modality] = Present(state[modality], cells, (present or {}).get(modality))
+        parts = [self.token_projections[str(m)](seen.cells) for m, seen in now.items()]
+        if self.tokens.words:
+            parts.append(act.words)
+        parts.append((self.action_slot + act.slot)[:, None])
         if block.outputs:
             asked = torch.cat([self.signal_tokens[str(m)] for m in block.outputs])  # (signals, D)
-            parts.append(asked + signal[:, None])
-        return StepInput(torch.cat(parts, 1), cells)
+            parts.append(asked + act.signal[:, None])
+        return StepInput(torch.cat(parts, 1), now)
 
-    def read(self, hidden: Tensor, state: State, step: StepInput, block: Block) -> ReadOut:
-        """Read everything from the hidden states of the action and signal tokens.
+    def read(self, hidden: Tensor, step: StepInput, block: Block) -> ReadOut:
+        """Read everything from the hidden states of the action slot and the signal tokens.
 
         Args:
             hidden: ``(B, 1 + signals, D)``.
-            state: the present state, ``(B, C, G)`` per modality.
             step: what :meth:`embed_step` gave.
             block: the combination.
         """
-        logits = {}
+        logits, vectors = {}, {}
         for modality, span in block.signal_slices().items():
             tokens = hidden[:, span.start - block.kept + 1 : span.stop - block.kept + 1]
             head = self.state_heads[str(modality)]
-            logits[modality] = head(tokens, step.cells.get(modality), state.get(modality))
-        action = hidden[:, 0]
-        return ReadOut(logits, self.reward_head(action), self.termination_head(action), action)
+            into = vectors if self.codec(modality).continuous else logits
+            into[modality] = head(tokens, step.now.get(modality))
+        action, nats = hidden[:, 0], None
+        if vectors and self.training:
+            nats = self.signal_reader.loss(hidden[:, 1:], self._signal_numbers(block.outputs))
+        reward, termination = self.reward_head(action), self.termination_head(action)
+        return ReadOut(logits, vectors, reward, termination, action, nats)
 
     def read_window(self, batch: Batch, block: Block) -> ReadOut:
         """Run windows ``(B, T)`` through the backbone in one pass; the result has rows ``B T``."""
         rows, steps = batch.reward.shape
-        state = flatten_time(batch.now)
-        step = self.embed_step(state, batch.action.flatten(0, 1), block)
+        present = flatten_time(batch.present_now)
+        step = self.embed_step(flatten_time(batch.now), batch.action.flatten(0, 1), block, present)
         tokens = step.tokens.view(rows, steps * block.size, -1)  # (B, T size, D)
-        mask = additive(block.window_visibility(steps, self.config.context))[None, None]
+        visible = block.window_visibility(steps, self.config.context).to(tokens.device)[None, None]
+        there = block.presence_mask(present)
+        if there is not None:
+            there = nn.functional.pad(there, (0, block.signals), value=True)  # (B T, size)
+            visible = visible & there.view(rows, 1, 1, -1)
         positions = block.window_positions(steps).to(tokens.device)
-        hidden = self.backbone(tokens, mask.to(tokens.device), positions)
+        hidden = self.backbone(tokens, additive(visible), positions)
         hidden = hidden.view(rows * steps, block.size, -1)[:, block.kept - 1 :]
-        return self.read(hidden, state, step, block)
+        return self.read(hidden, step, block)
 
     def forward(
         self,
@@ -222,21 +279,28 @@ class WorldGPT(PreTrainedModel):
 
     @torch.no_grad()
     def predict(
-        self, state: State, action: Tensor, outputs: Sequence[Modality] | None = None
+        self,
+        state: State,
+        action: Tensor,
+        outputs: Sequence[Modality] | None = None,
+        present: Presence | None = None,
+        expected: bool = False,
     ) -> Prediction:
-        """Predict one step without history.
+        """Predict one step without history: any modalities from any others.
 
         Args:
-            state: any non-empty subset of the modalities, ``(B, C, G)`` codes each.
+            state: any subset of the modalities, ``(B, C, G)`` each.
             action: ``(B,)`` int64, or ``(B, parts)``; see the action spec.
             outputs: the modalities to predict, all by default.
+            present: which rows have a modality of ``state``, ``(B,)`` bool; all if not named.
+            expected: give the expected latent of the next state too.
 
         Returns:
             The prediction; the most likely codes.
         """
         rows = len(action)
         engine = self.imagination(rows, temperature=0.0, inputs=tuple(state), outputs=outputs)
-        return engine.step(state, action)
+        return engine.step(state, action, present=present, expected=expected)
 
     def imagination(
         self,
@@ -251,6 +315,12 @@ class WorldGPT(PreTrainedModel):
 
         temperature = self.config.temperature if temperature is None else temperature
         return Imagination(self, rows, temperature, self.tokens.block(inputs, outputs))
+
+    def was_trained_on(self, combination: Combination) -> bool:
+        """Return whether training has met ``combination``."""
+        known = self.config.combinations
+        everything = Combination(tuple(self.specs), tuple(self.specs))
+        return combination.name in known if known is not None else combination == everything
 
     # disk ---------------------------------------------------------------------------------------
 
