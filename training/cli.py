@@ -14,6 +14,8 @@ from typing import Any
 from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
 
 from .figures import Figures, show, write_json
+from .parsers import LateParser
+from .worldnet.cli import add_worldnet
 
 ALGORITHMS = ("ppo", "a2c", "dqn")
 
@@ -58,19 +60,19 @@ def build_parser() -> argparse.ArgumentParser:
         description="Learned multimodal worlds: record a real one, learn it, train in the dream, "
         "judge in the real one.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_collect, _add_train, _add_dream, _add_evaluate, _add_dyna):
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=LateParser)
+    for add in (_add_demo, _add_collect, _add_train, _add_dream):
         add(commands)
-    for add in (_add_direct, _add_speed, _add_info):
+    evaluate = _add_evaluate(commands)
+    evaluate.instead["worldnet"] = add_worldnet(commands, _command)
+    for add in (_add_dyna, _add_direct, _add_speed, _add_info):
         add(commands)
     return parser
 
 
-def _command(
-    commands: Any, name: str, run: Callable[..., Figures], text: str
-) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, run: Callable[..., Figures], text: str) -> LateParser:
     """Add one command; options that are not given keep the defaults of its configuration."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: LateParser = commands.add_parser(
         name, help=text, description=text, argument_default=argparse.SUPPRESS
     )
     parser.set_defaults(command=run)
@@ -221,8 +223,11 @@ def _direct(**options: Any) -> Figures:
 # evaluate ---------------------------------------------------------------------------------------
 
 
-def _add_evaluate(commands: Any) -> None:
-    text = "judge a policy in the real world (--policy), or a model on a recording (--data)"
+def _add_evaluate(commands: Any) -> LateParser:
+    text = (
+        "judge a policy in the real world (--policy), a model on a recording (--data), "
+        "or on every combination of modalities (worldgpt evaluate worldnet)"
+    )
     parser = _command(commands, "evaluate", _evaluate, text)
     parser.add_argument("--policy", help="random, a policy folder, or a Stable-Baselines3 zip")
     parser.add_argument("--world", help="default: the world that the policy dreamt of")
@@ -238,6 +243,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="held-out recordings")
     parser.add_argument("--seen", type=Path, nargs="+", metavar="DIR", help="training recordings")
     parser.add_argument("--horizons", type=int, nargs="+", help="default: 1 5 15 50")
+    return parser
 
 
 def _evaluate(**options: Any) -> Figures:
