@@ -38,10 +38,7 @@ class ImageSpec:
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not split into cells."""
-        if self.height < 16 or self.width < 16 or self.height % 8 or self.width % 8:
-            raise ConfigurationError(
-                f"image is {self.height}x{self.width}: both sides must be multiples of 8, from 16."
-            )
+        _check_sides("image", self.height, self.width)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,13 +48,32 @@ class ImageSpec:
     dtype = np.dtype(np.uint8)
 
 
+def _check_sides(what: str, height: int, width: int) -> None:
+    """Refuse pictures whose sides do not split into cells."""
+    if height < 16 or width < 16 or height % 8 or width % 8:
+        raise ConfigurationError(
+            f"{what} is {height}x{width}: both sides must be multiples of 8, from 16."
+        )
+
+
 @dataclass(frozen=True)
 class VideoSpec:
-    """The frames between two decisions, ``(frames, height, width, 3)`` uint8, newest last."""
+    """The frames between two decisions, ``(frames, height, width, 3)`` uint8, newest last.
+
+    Where a world has an image too, that is the newest frame. Sides as those of an image.
+    """
 
     frames: int
     height: int
     width: int
+
+    def __post_init__(self) -> None:
+        """Refuse a single frame, and sizes that do not split into cells."""
+        if self.frames < 2:
+            raise ConfigurationError(
+                f"video has {self.frames} frames; it needs at least 2: one frame is an image."
+            )
+        _check_sides("video", self.height, self.width)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -6,90 +6,31 @@ import math
 
 import pytest
 import torch
+from codec_samples import (
+    AUDIO,
+    IMAGE,
+    SMALL,
+    SPECS,
+    TEXT,
+    VECTOR,
+    bursts,
+    moving_squares,
+    numbers,
+    samples,
+    train,
+)
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from worldgpt_env.model.codecs import FSQ, Codec, build_codec
+from worldgpt_env.model.codecs.cells import CELL, cell_neighbours
 from worldgpt_env.model.codecs.codec import check_collapse
-from worldgpt_env.model.codecs.image import CELL, ImageCodec, cell_neighbours
+from worldgpt_env.model.codecs.image import ImageCodec
 from worldgpt_env.model.codecs.spectrum import Spectrum, mel_filters
 from worldgpt_env.model.errors import CodecCollapseError, ConfigurationError
-from worldgpt_env.model.modalities import (
-    AudioSpec,
-    ImageSpec,
-    Modality,
-    ModalitySpec,
-    TextSpec,
-    VectorSpec,
-    VideoSpec,
-)
+from worldgpt_env.model.modalities import AudioSpec, ImageSpec, Modality, ModalitySpec
 
-IMAGE = ImageSpec(32, 48)
-AUDIO = AudioSpec(1260, 2, 11025)
-TEXT = TextSpec.of(["ammo", "gun", "ready"], 4)
-VECTOR = VectorSpec(("ammo", "speed", "place", "score"), (0, -8, -1.5, 0), (50, 8, 1.5, 1e5))
-SMALL = {"width": 64, "updates": 150, "batch_size": 32, "rarity": 0.0}
-
-
-def moving_squares(count: int, seed: int = 0) -> Tensor:
-    """Images ``(count, 32, 48, 3)``: a blue square of 6 pixels anywhere on a brown pattern."""
-    draw = torch.Generator().manual_seed(seed)
-    rows = torch.arange(32)[:, None, None]
-    images = (rows * 2 + torch.tensor([90, 70, 50])).expand(32, 48, 3).to(torch.uint8)
-    images = images.expand(count, 32, 48, 3).clone()
-    for image in images:
-        y = int(torch.randint(0, 27, (), generator=draw))
-        x = int(torch.randint(0, 43, (), generator=draw))
-        image[y : y + 6, x : x + 6] = torch.tensor([20, 30, 250], dtype=torch.uint8)
-    return images
-
-
-def bursts(count: int, seed: int = 0) -> Tensor:
-    """Sounds ``(count, 1260, 2)``: bursts of noise at any time and from any side, over a hum."""
-    draw = torch.Generator().manual_seed(seed)
-    time = torch.arange(1260) / 11025
-    sounds = 0.01 * torch.sin(2 * math.pi * 440 * time)[None, :, None].repeat(count, 1, 2)
-    for sound in sounds:
-        start = int(torch.randint(0, 800, (), generator=draw))
-        side = float(torch.rand((), generator=draw))
-        noise = 0.3 * torch.randn(300, generator=draw)
-        sound[start : start + 300, 0] += noise * side
-        sound[start : start + 300, 1] += noise * (1 - side)
-    return sounds.clamp(-1, 1)
-
-
-def numbers(count: int) -> Tensor:
-    """Whole counters, thirds, any numbers, and numbers over five orders of magnitude."""
-    step = torch.arange(count)
-    columns = (step % 51, step % 17 - 8, torch.linspace(-1.5, 1.5, count), 10 ** (step % 6))
-    return torch.stack([column.float() for column in columns], 1)
-
-
-def samples(spec: ModalitySpec, count: int = 40) -> Tensor:
-    """Observations of ``spec``."""
-    if isinstance(spec, ImageSpec):
-        return moving_squares(count)
-    if isinstance(spec, AudioSpec):
-        return bursts(count)
-    if isinstance(spec, TextSpec):
-        return torch.randint(0, len(spec.vocabulary), (count, spec.slots))
-    return numbers(count)
-
-
-def train(codec: Codec, raw: Tensor) -> None:
-    """Train ``codec`` on ``raw`` for its own number of updates."""
-    draw = torch.Generator().manual_seed(0)
-    settings = codec.config
-    codec.fit_statistics(raw)
-    optimizer = torch.optim.AdamW(codec.parameters(), settings.learning_rate)
-    codec.train()
-    for update in range(settings.updates):
-        optimizer.param_groups[0]["lr"] = settings.learning_rate * (1 - update / settings.updates)
-        chosen = torch.randint(0, len(raw), (settings.batch_size,), generator=draw)
-        optimizer.zero_grad()
-        codec(raw[chosen]).loss.backward()
-        optimizer.step()
-    codec.eval()
+every_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: type(spec).__name__)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +52,7 @@ def audio_codec() -> Codec:
 # every codec ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", [IMAGE, AUDIO, TEXT, VECTOR], ids=lambda s: type(s).__name__)
+@every_spec
 def test_codes_observations_and_latents_have_the_promised_shapes(spec: ModalitySpec) -> None:
     codec, raw = build_codec(spec), samples(spec)
     codec.fit_statistics(raw)
@@ -127,7 +68,7 @@ def test_codes_observations_and_latents_have_the_promised_shapes(spec: ModalityS
     assert isinstance(codec.modality, Modality)
 
 
-@pytest.mark.parametrize("spec", [IMAGE, AUDIO, TEXT, VECTOR], ids=lambda s: type(s).__name__)
+@every_spec
 def test_a_row_has_the_same_bits_in_any_batch(spec: ModalitySpec) -> None:
     codec, raw = build_codec(spec), samples(spec)
     codec.fit_statistics(raw)
@@ -142,7 +83,40 @@ def test_a_row_has_the_same_bits_in_any_batch(spec: ModalitySpec) -> None:
     assert torch.equal(codec.decode(codes[shuffled]), decoded[shuffled])
 
 
-@pytest.mark.parametrize("spec", [IMAGE, AUDIO, TEXT, VECTOR], ids=lambda s: type(s).__name__)
+@every_spec
+def test_what_is_certain_has_the_latent_of_its_codes(spec: ModalitySpec) -> None:
+    codec, raw = build_codec(spec), samples(spec)
+    codec.fit_statistics(raw)
+    draw = torch.Generator().manual_seed(0)
+    shape = (40, codec.cells, codec.digits)
+    for codes in (codec.encode(raw), torch.randint(0, codec.levels, shape, generator=draw)):
+        certain = torch.nn.functional.one_hot(codes, codec.levels).float()  # (B, C, G, V)
+        assert torch.equal(codec.expected_latent(certain), codec.latent(codes))
+
+
+@every_spec
+def test_what_is_uncertain_has_the_mean_latent(spec: ModalitySpec) -> None:
+    codec, raw = build_codec(spec), samples(spec)
+    codec.fit_statistics(raw)
+    draw = torch.Generator().manual_seed(0)
+    shape = (6, codec.cells, codec.digits, codec.levels)
+    likely = torch.rand(shape, generator=draw).pow(4)
+    likely = likely / likely.sum(-1, keepdim=True)
+    together = codec.expected_latent(likely)
+    assert together.shape == (6, codec.latent_size) and together.dtype == torch.float32
+    for row in range(6):
+        assert torch.equal(codec.expected_latent(likely[row : row + 1])[0], together[row])
+    flat = likely.flatten(0, 2)  # (B C G, V)
+    drawn = torch.multinomial(flat, 4000, replacement=True, generator=draw)  # (B C G, 4000)
+    latents = torch.stack([codec.latent(codes) for codes in drawn.T.view(4000, *shape[:3])])
+    if spec is TEXT:  # the sum over the slots is never less than the share of sentences
+        assert bool((together >= latents.mean(0) - 0.05).all())
+        assert float(together[:, 0].max()) == 0.0
+    else:
+        assert torch.allclose(together, latents.mean(0), atol=0.06)
+
+
+@every_spec
 def test_settings_and_weights_rebuild_a_codec(spec: ModalitySpec, tmp_path) -> None:
     torch.manual_seed(1)
     codec, raw = build_codec(spec), samples(spec)
@@ -155,7 +129,7 @@ def test_settings_and_weights_rebuild_a_codec(spec: ModalitySpec, tmp_path) -> N
     assert torch.equal(again.decode(codec.encode(raw)), codec.decode(codec.encode(raw)))
 
 
-@pytest.mark.parametrize("spec", [IMAGE, AUDIO, TEXT, VECTOR], ids=lambda s: type(s).__name__)
+@every_spec
 def test_wrong_shapes_kinds_and_codes_are_refused(spec: ModalitySpec) -> None:
     codec, raw = build_codec(spec), samples(spec, 2)
     with pytest.raises(ConfigurationError, match="this codec reads"):
@@ -177,8 +151,8 @@ def test_unknown_settings_and_specs_are_refused() -> None:
         build_codec(IMAGE, {"digits": 0})
     with pytest.raises(ConfigurationError, match="multiples of 16"):
         build_codec(ImageSpec(24, 32))
-    with pytest.raises(ConfigurationError, match="no codec for VideoSpec"):
-        build_codec(VideoSpec(4, 32, 32))
+    with pytest.raises(ConfigurationError, match="no codec for str"):
+        build_codec("image")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="nothing to train"):
         build_codec(TEXT)(samples(TEXT))
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..modalities import AudioSpec, ImageSpec, ModalitySpec, TextSpec, VectorSpec
+from ..modalities import AudioSpec, ImageSpec, ModalitySpec, TextSpec, VectorSpec, VideoSpec
 from .audio import AudioCodec, AudioCodecConfig
 from .codec import Codec, CodecOutput
 from .fsq import FSQ
 from .image import ImageCodec, ImageCodecConfig
 from .text import TextCodec, TextCodecConfig
 from .vector import VectorCodec, VectorCodecConfig
+from .video import VideoCodec, VideoCodecConfig
 
 __all__ = [
     "FSQ",
@@ -26,6 +27,8 @@ __all__ = [
     "TextCodecConfig",
     "VectorCodec",
     "VectorCodecConfig",
+    "VideoCodec",
+    "VideoCodecConfig",
     "build_codec",
 ]
 
@@ -45,6 +48,8 @@ def build_codec(spec: ModalitySpec, settings: Mapping[str, Any] | None = None) -
     try:
         if isinstance(spec, ImageSpec):
             return ImageCodec(spec, ImageCodecConfig(**settings))
+        if isinstance(spec, VideoSpec):
+            return VideoCodec(spec, VideoCodecConfig(**settings))
         if isinstance(spec, AudioSpec):
             return AudioCodec(spec, AudioCodecConfig(**settings))
         if isinstance(spec, TextSpec):
@@ -54,6 +59,6 @@ def build_codec(spec: ModalitySpec, settings: Mapping[str, Any] | None = None) -
     except TypeError as error:
         raise ConfigurationError(f"codec settings {settings} do not fit: {error}") from error
     raise ConfigurationError(
-        f"there is no codec for {type(spec).__name__}; there are codecs for ImageSpec, AudioSpec, "
-        "TextSpec and VectorSpec."
+        f"there is no codec for {type(spec).__name__}; there are codecs for ImageSpec, VideoSpec, "
+        "AudioSpec, TextSpec and VectorSpec."
     )

@@ -151,6 +151,10 @@ class AudioCodec(Codec):
         """Return the FSQ values ``(B, C*G)`` of ``codes`` ``(B, C, G)``."""
         return self.fsq.values(codes).flatten(1)
 
+    def expected_latent(self, probabilities: Tensor) -> Tensor:
+        """Return the expected FSQ values ``(B, C*G)`` under ``probabilities`` ``(B, C, G, V)``."""
+        return self.fsq.expected(probabilities).flatten(1)
+
     @torch.no_grad()
     def health(self, raw: Tensor) -> dict[str, float]:
         """Return distinct codes, and errors in nats beside those of the mean spectrum."""

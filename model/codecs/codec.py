@@ -38,10 +38,12 @@ class Codec(nn.Module, ABC):
         levels: ``V``, levels of a digit.
         latent_size: width of :meth:`latent`.
         trainable: whether :meth:`forward` gives a loss; text and vector have nothing to train.
+        continuous: whether a state is float32 embeddings of width ``G`` instead of int64 digits.
     """
 
     modality: Modality
     trainable: bool = False
+    continuous: bool = False
 
     def __init__(
         self,
@@ -86,6 +88,18 @@ class Codec(nn.Module, ABC):
     @abstractmethod
     def latent(self, codes: Tensor) -> Tensor:
         """Return what a policy sees of ``codes``: ``(B, latent_size)`` float32 in [-1, 1]."""
+
+    def expected_latent(self, probabilities: Tensor) -> Tensor:
+        """Return the expected :meth:`latent` of a state that is not certain.
+
+        Args:
+            probabilities: ``(B, C, G, V)`` float32, of each level of each digit.
+
+        Returns:
+            ``(B, latent_size)`` float32 in [-1, 1]; where one level of each digit has all the
+            probability, exactly the latent of those codes.
+        """
+        raise ConfigurationError(f"the {self.modality} codec has no levels to expect one of.")
 
     @abstractmethod
     def health(self, raw: Tensor) -> dict[str, float]:

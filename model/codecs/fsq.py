@@ -49,3 +49,8 @@ class FSQ(nn.Module):
     def values(self, codes: Tensor) -> Tensor:
         """Return the float32 values in [-1, 1] of integer ``codes`` of any shape."""
         return codes.float() / ((self.levels - 1) / 2) - 1
+
+    def expected(self, probabilities: Tensor) -> Tensor:
+        """Return the expected values, float32 in [-1, 1], of ``probabilities`` ``(..., V)``."""
+        levels = torch.arange(self.levels, device=probabilities.device)
+        return (probabilities * self.values(levels)).sum(-1)

@@ -61,6 +61,15 @@ class TextCodec(Codec):
         bag[:, 0] = 0.0
         return bag  # (B, V)
 
+    def expected_latent(self, probabilities: Tensor) -> Tensor:
+        """Return how likely each word occurs, ``(B, V)``, given ``probabilities`` ``(B, L, 1, V)``.
+
+        The sum over the slots, at most 1: the slots do not say what they exclude.
+        """
+        bag = probabilities[:, :, 0].sum(1).clamp(max=1.0)
+        bag[:, 0] = 0.0
+        return bag  # (B, V)
+
     def health(self, raw: Tensor) -> dict[str, float]:
         """Return the number of sentences and the share of filled slots with an unknown word."""
         codes = self.encode(raw)

@@ -91,6 +91,12 @@ class VectorCodec(Codec):
         """Return the places ``(B, n)`` of the bins, low (-1) to high (1) on their scale."""
         return 2 * self._share(codes) - 1
 
+    def expected_latent(self, probabilities: Tensor) -> Tensor:
+        """Return the expected places ``(B, n)`` under ``probabilities`` ``(B, n, 1, V)``."""
+        bins = torch.arange(self.levels, device=probabilities.device)
+        places = self.latent(bins[:, None, None])  # (V, n)
+        return (probabilities[:, :, 0] * places.T).sum(-1)
+
     def health(self, raw: Tensor) -> dict[str, float]:
         """Return distinct codes, and the worst error of a number as a share of its range."""
         codes = self.encode(raw)
