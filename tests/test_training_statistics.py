@@ -7,8 +7,11 @@ import pytest
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.statistics import (
+    cluster_weights,
+    difference_interval,
     interquartile_mean,
     mean_interval,
+    percentile_interval,
     stratified_bootstrap,
     student_t_quantile,
     success_interval,
@@ -91,3 +94,32 @@ def test_bad_settings_are_refused() -> None:
         stratified_bootstrap(np.ones(3))
     with pytest.raises(ConfigurationError, match="degree"):
         student_t_quantile(0.975, 0)
+
+
+def test_clusters_are_drawn_whole_and_within_their_stratum() -> None:
+    strata = ["pong"] * 30 + ["doom"] * 10
+    weights = cluster_weights(strata, samples=500, seed=1)
+    assert weights.shape == (501, 40) and (weights[0] == 1).all()
+    assert (weights[:, :30].sum(1) == 30).all() and (weights[:, 30:].sum(1) == 10).all()
+    assert np.array_equal(weights, cluster_weights(strata, samples=500, seed=1))
+    scores = np.random.default_rng(0).standard_normal(40)  # one number a cluster
+    interval = percentile_interval(weights @ scores / weights.sum(1))
+    assert interval is not None and interval.value == pytest.approx(scores.mean())
+    parts = [scores[:30], scores[30:]]
+    error = math.sqrt(sum(len(p) * p.var() for p in parts)) / 40  # of a stratified mean
+    assert (interval.high - interval.low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.12)
+
+
+def test_draws_without_a_value() -> None:
+    assert percentile_interval(np.array([np.nan, 1.0, 2.0])) is None
+    interval = percentile_interval(np.array([1.0, np.nan, 1.0, 3.0]), 0.5)
+    assert interval is not None and (interval.low, interval.high) == (1.5, 2.5)
+
+
+def test_the_difference_of_two_groups_is_welch() -> None:
+    first, second = [1.0, 2.0, 3.0, 4.0], [2.0, 4.0, 6.0, 8.0]
+    interval = difference_interval(first, second)
+    error = math.sqrt((5 / 3) / 4 + (20 / 3) / 4)  # 4.41 degrees of freedom, of which 4 count
+    assert interval.value == 2.5 and interval.high - 2.5 == pytest.approx(2.7764 * error, rel=1e-3)
+    assert math.isinf(difference_interval([1.0], second).high)
+    assert difference_interval([1.0, 1.0], [2.0, 2.0]).low == 1.0

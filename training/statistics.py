@@ -102,6 +102,64 @@ def stratified_bootstrap(
     return Interval(float(statistic(values)), float(low), float(high), confidence)
 
 
+def cluster_weights(
+    strata: Sequence[str] | np.ndarray, samples: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """Return how often each cluster counts in each draw of a stratified cluster bootstrap.
+
+    Row 0 counts every cluster once, so that ``weights @ sums`` gives the estimate first and then
+    its draws, for :func:`percentile_interval`.
+
+    Args:
+        strata: ``(clusters,)``, the stratum of each; clusters are drawn anew within theirs.
+        samples: draws.
+        seed: the same seed draws the same clusters.
+
+    Returns:
+        ``(1 + samples, clusters)`` float64.
+    """
+    names = np.asarray(strata)
+    generator = np.random.default_rng(seed)
+    weights = np.ones((1 + samples, len(names)))
+    for name in np.unique(names):
+        members = np.flatnonzero(names == name)
+        share = np.full(len(members), 1 / len(members))
+        weights[1:, members] = generator.multinomial(len(members), share, size=samples)
+    return weights
+
+
+def percentile_interval(draws: np.ndarray, confidence: float = 0.95) -> Interval | None:
+    """Return the first of ``draws`` ``(1 + samples,)`` with the percentiles of the others.
+
+    Draws that are NaN (nothing was measured in them) are left out; None if the first is.
+    """
+    if not np.isfinite(draws[0]):
+        return None
+    others = draws[1:][np.isfinite(draws[1:])]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(others, [tail, 1 - tail]) if len(others) else (-np.inf, np.inf)
+    return Interval(float(draws[0]), float(low), float(high), confidence)
+
+
+def difference_interval(first: Scores, second: Scores, confidence: float = 0.95) -> Interval:
+    """Return the mean of ``second`` less that of ``first``, independent scores, by Welch's t.
+
+    With one score on a side nothing is known of its spread, and the bounds are infinite.
+    """
+    a, b = _checked(first, confidence).ravel(), _checked(second, confidence).ravel()
+    difference = float(b.mean() - a.mean())
+    if min(len(a), len(b)) < 2:
+        return Interval(difference, -math.inf, math.inf, confidence)
+    errors = [float(x.var(ddof=1)) / len(x) for x in (a, b)]
+    total = sum(errors)
+    if total == 0:
+        return Interval(difference, difference, difference, confidence)
+    freedom = total**2 / sum(e**2 / (len(x) - 1) for e, x in zip(errors, (a, b), strict=True))
+    quantile = student_t_quantile(0.5 + confidence / 2, max(1, int(freedom + 1e-9)))
+    half = quantile * math.sqrt(total)
+    return Interval(difference, difference - half, difference + half, confidence)
+
+
 def student_t_quantile(probability: float, freedom: int) -> float:
     """Return a quantile from the median up of Student's t with ``freedom`` degrees of freedom."""
     if not 0.5 <= probability < 1 or freedom < 1:
