@@ -1,12 +1,9 @@
-"""Media files: read with limits inside one root, and written; every fault is a MediaError."""
+"""Media files inside one root, read with limits, and written; every fault is a MediaError."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +12,15 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
+from worldgpt_env.model.errors import ConfigurationError
+
+from .decode import Sound, Video, decode_audio, decode_image, decode_video
+from .gate import LIMITS, MediaError, MediaLimits, read_bytes, resolve
+
+__all__ = [
+    "FORMATS", "LIMITS", "MediaError", "MediaLimits", "Sound", "Video", "read_audio", "read_bytes",
+    "read_image", "read_video", "resolve", "write_audio", "write_image", "write_video",
+]  # fmt: skip
 
 FORMATS = {
     "image": (".jpg", ".jpeg", ".png"),
@@ -24,138 +29,127 @@ FORMATS = {
 }
 
 
-class MediaError(WorldGPTError, ValueError):
-    """A media file is missing, damaged, too big, or not where it may be.
-
-    Attributes:
-        file: its name as the annotation has it.
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, file: str | Path, reason: str) -> None:
-        """Say ``reason`` about ``file``."""
-        super().__init__(f"{file}: {reason}")
-        self.file = str(file)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class MediaLimits:
-    """What is read at most; a file beyond is refused before it is unpacked.
-
-    Attributes:
-        file_bytes: size of a file.
-        pixels: of an image, or of one frame of a video.
-        frames: of a video.
-        seconds: of a video or a sound.
-        rate: samples per second of a sound.
-        channels: of a sound.
-    """
-
-    file_bytes: int = 2**28
-    pixels: int = 2**25
-    frames: int = 20_000
-    seconds: float = 600.0
-    rate: int = 192_000
-    channels: int = 8
-
-    def __post_init__(self) -> None:
-        """Refuse limits that let nothing through."""
-        for name, value in vars(self).items():
-            if value <= 0:
-                raise ConfigurationError(f"the limit {name} is {value}; give a number above 0.")
-
-
-LIMITS = MediaLimits()
-
-
-@dataclass(frozen=True)
-class Video:
-    """Decoded frames.
-
-    Attributes:
-        frames: ``(T, H, W, 3)`` uint8, oldest first.
-        rate: frames per second in the file.
-        total: frames in the file, of which ``frames`` may be a sample.
-    """
-
-    frames: np.ndarray
-    rate: float
-    total: int
-
-
-@dataclass(frozen=True)
-class Sound:
-    """A decoded waveform.
-
-    Attributes:
-        samples: ``(S, channels)`` float32 in [-1, 1].
-        rate: samples per second.
-    """
-
-    samples: np.ndarray
-    rate: int
-
-
-def resolve(root: str | Path, name: str) -> Path:
-    """Return the real path of the media file ``name``, which must lie inside ``root``.
+def read_image(root: str | Path, name: str, limits: MediaLimits = LIMITS) -> np.ndarray:
+    """Return the jpg or png ``name`` inside ``root``, ``(H, W, 3)`` uint8.
 
     Raises:
-        MediaError: it leads outside the root (absolute, through ``..`` or a symbolic link), is no
-            regular file, or is not there.
+        MediaError: as :func:`read_bytes`, or it is damaged, truncated, a bomb or no such image.
     """
-    if "\0" in name:
-        raise MediaError(repr(name), "is no file name.")
-    base = Path(root).resolve()
-    try:
-        path = (base / name).resolve()
-    except (OSError, RuntimeError) as error:  # a circle of links, a name that is too long
-        raise MediaError(name, f"cannot be found ({error}).") from error
-    if not path.is_relative_to(base) or Path(name).is_absolute():
-        raise MediaError(name, f"leads outside the root {root}; it was not opened.")
-    try:
-        there = path.is_file()
-    except OSError as error:
-        raise MediaError(name, f"cannot be found ({error.strerror}).") from error
-    if not there:
-        raise MediaError(name, f"is no file in {root}.")
-    return path
-
-
-def read_bytes(root: str | Path, name: str, limits: MediaLimits = LIMITS) -> bytes:
-    """Return the bytes of ``name``; an empty or too big file is a MediaError."""
-    raise NotImplementedError
-
-
-def read_image(root: str | Path, name: str, limits: MediaLimits = LIMITS) -> np.ndarray:
-    """Return the jpg or png ``name`` inside ``root``, ``(H, W, 3)`` uint8."""
-    raise NotImplementedError
+    return decode_image(name, read_bytes(root, name, limits), limits)
 
 
 def read_video(
     root: str | Path, name: str, frames: int | None = None, limits: MediaLimits = LIMITS
 ) -> Video:
-    """Return the mp4 ``name`` inside ``root``: all frames, or ``frames`` of them spread evenly."""
-    raise NotImplementedError
+    """Return the mp4 ``name`` inside ``root``: all frames, or ``frames`` of them spread evenly.
+
+    Raises:
+        MediaError: as :func:`read_bytes`, or it is damaged, truncated, empty, a bomb or no mp4.
+    """
+    return decode_video(name, read_bytes(root, name, limits), frames, limits)
 
 
 def read_audio(
     root: str | Path, name: str, rate: int | None = None, limits: MediaLimits = LIMITS
 ) -> Sound:
-    """Return the wav or flac ``name`` inside ``root``; a demanded ``rate`` must be the file's."""
-    raise NotImplementedError
+    """Return the wav or flac ``name`` inside ``root``; a demanded ``rate`` must be the file's.
+
+    Raises:
+        MediaError: as :func:`read_bytes`, or it is damaged, truncated, empty, a bomb, no such
+            sound, of another rate, or not within [-1, 1].
+    """
+    return decode_audio(name, read_bytes(root, name, limits), rate, limits)
 
 
 def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
-    """Write ``(H, W, 3)`` uint8 as jpg of that quality, or as png (exact)."""
-    raise NotImplementedError
+    """Write ``(H, W, 3)`` uint8 as a jpg of that quality (colours at full size), or as png (exact).
+
+    Raises:
+        ConfigurationError: the array, the quality or the ending of ``path`` does not fit.
+    """
+    path = Path(path)
+    _check_pixels(path, image, 3)
+    if path.suffix not in FORMATS["image"] or not 1 <= quality <= 100:
+        raise ConfigurationError(
+            f"{path} of quality {quality} cannot be written; images are .jpg of quality 1 to 100 "
+            "or .png."
+        )
+    kind = "PNG" if path.suffix == ".png" else "JPEG"
+    options = {} if kind == "PNG" else {"quality": quality, "subsampling": 0}
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind, **options)
+    _write(path, buffer.getvalue())
 
 
-def write_video(path: str | Path, frames: np.ndarray, rate: float) -> None:
-    """Write ``(T, H, W, 3)`` uint8 as mp4."""
-    raise NotImplementedError
+def write_video(path: str | Path, frames: np.ndarray, rate: float, crf: int = 4) -> None:
+    """Write ``(T, H, W, 3)`` uint8 as an H.264 mp4 of ``rate`` frames a second.
+
+    Colours are kept at full size (yuv444p), because the pixels of games bleed into each other
+    otherwise; players built on FFmpeg show it, some of those in browsers and phones do not.
+    ``crf`` is x264's: 0 stores the exact pixels (as RGB), 4 is beyond what one sees, 18 is small.
+
+    Raises:
+        ConfigurationError: the array, the rate, ``crf`` or the ending of ``path`` does not fit.
+    """
+    path = Path(path)
+    _check_pixels(path, frames, 4)
+    if path.suffix not in FORMATS["video"] or not 0 < rate <= 1000 or not 0 <= crf <= 51:
+        raise ConfigurationError(
+            f"{path} of {rate} frames a second and crf {crf} cannot be written; a video is .mp4 of "
+            "a rate up to 1000 and a crf from 0 to 51."
+        )
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        codec = "libx264rgb" if crf == 0 else "libx264"
+        stream = container.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "rgb24" if crf == 0 else "yuv444p"
+        stream.options = {"crf": str(crf), "preset": "veryfast"}
+        stream.codec_context.thread_count = 1
+        for frame in frames:  # (H, W, 3)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    _write(path, buffer.getvalue())
 
 
 def write_audio(path: str | Path, samples: np.ndarray, rate: int) -> None:
-    """Write ``(S, channels)`` float32 in [-1, 1] as 16-bit wav or flac."""
-    raise NotImplementedError
+    """Write ``(S, channels)`` floats in [-1, 1] as wav or flac of 16 bits a sample.
+
+    Raises:
+        ConfigurationError: the array, the rate or the ending of ``path`` does not fit.
+    """
+    path = Path(path)
+    fits = samples.ndim == 2 and samples.size and np.issubdtype(samples.dtype, np.floating)
+    if not fits or not np.abs(samples).max() <= 1:
+        raise ConfigurationError(
+            f"{path} cannot be written: a sound is (samples, channels) floats within [-1, 1], not "
+            f"{samples.dtype} {samples.shape}."
+        )
+    if path.suffix not in FORMATS["audio"] or rate < 1:
+        raise ConfigurationError(f"{path} at {rate} Hz cannot be written; use .wav or .flac.")
+    steps = np.clip(np.rint(samples * 2.0**15), -(2**15), 2**15 - 1).astype(np.int16)
+    buffer = io.BytesIO()
+    kind = path.suffix[1:].upper()
+    soundfile.write(buffer, steps, rate, subtype="PCM_16", format=kind)
+    _write(path, buffer.getvalue())
+
+
+def _check_pixels(path: Path, pixels: np.ndarray, axes: int) -> None:
+    """Refuse what is no uint8 RGB array of ``axes`` axes."""
+    if pixels.ndim != axes or pixels.shape[-1] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        shape = "(H, W, 3)" if axes == 3 else "(T, H, W, 3)"
+        raise ConfigurationError(
+            f"{path} cannot be written: the pixels are {pixels.dtype} {pixels.shape} instead of "
+            f"uint8 {shape}."
+        )
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write ``data`` in one step."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
