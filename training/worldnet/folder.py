@@ -1,122 +1,151 @@
-"""A WorldNet folder: description, annotations and media; written as a whole or not at all."""
+"""A WorldNet folder, or a bare annotation file: opened, and compared with its hashes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from worldgpt_env.model.checkpoint import MANIFEST
+from worldgpt_env.model.errors import ConfigurationError
 
-from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
+from .annotation import Annotations, Rejection, WorldNetError, read_annotations
+from .description import DESCRIPTION, REJECTED, SPLITS, WorldNetDescription, read_json
+from .gate import LIMITS, MediaError, MediaLimits, read_bytes
+from .writer import MediaSettings, Moment, WorldNetWriter
 
-from .annotation import Annotations, Rejection, WorldNetTransition
-
-DESCRIPTION = "worldnet.json"
-REJECTED = "rejected.jsonl"
-SPLITS = ("train", "test", "knowledge")
-
-
-@dataclass(frozen=True)
-class WorldNetDescription:
-    """What a WorldNet says about itself.
-
-    Attributes:
-        name: of the whole.
-        specs: shape of each modality that the media are fitted to by default.
-        action: a text action with its vocabulary.
-        scenarios: the kinds of worlds in it.
-        built: how it was made (command, seeds, rates), plain JSON values.
-    """
-
-    name: str
-    specs: dict[Modality, ModalitySpec]
-    action: ActionSpec
-    scenarios: tuple[str, ...] = ()
-    built: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One state as arrays, to be written as media; None or "" is missing.
-
-    Attributes:
-        image: ``(H, W, 3)`` uint8.
-        video: ``(T, H, W, 3)`` uint8, oldest first.
-        audio: ``(S, channels)`` float32 in [-1, 1].
-        text: in words.
-        vector: ``(n,)`` numbers.
-    """
-
-    image: np.ndarray | None = None
-    video: np.ndarray | None = None
-    audio: np.ndarray | None = None
-    text: str = ""
-    vector: Sequence[float] | np.ndarray = ()
-
-
-class WorldNetWriter:
-    """Fills a draft beside ``root``, which takes its place at :meth:`finish`."""
-
-    def __init__(
-        self, root: str | Path, description: WorldNetDescription, *,
-        video_rate: float = 16.0, audio_rate: int | None = None, quality: int = 95,
-        overwrite: bool = False,
-    ) -> None:  # fmt: skip
-        """Open the draft; an existing ``root`` is refused unless ``overwrite``."""
-        raise NotImplementedError
-
-    def __enter__(self) -> WorldNetWriter:
-        """Return the writer; leaving the block by an error removes the draft."""
-        raise NotImplementedError
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Finish the folder, or remove the draft after an error."""
-        raise NotImplementedError
-
-    def add_sequence(
-        self, split: str, moments: Sequence[Moment], actions: Sequence[str], *,
-        scenario: str = "", episode: str = "", first_step: int = 0,
-        rewards: Sequence[float] | None = None, terminated: bool = False,
-    ) -> None:  # fmt: skip
-        """Write ``T + 1`` moments and ``T`` actions as ``T`` transitions that share their files."""
-        raise NotImplementedError
-
-    def add_files(
-        self, split: str, transitions: Iterable[WorldNetTransition], source: str | Path
-    ) -> None:
-        """Take over transitions whose media lie inside the folder ``source`` (hard links)."""
-        raise NotImplementedError
-
-    def reject(self, rejection: Rejection) -> None:
-        """Keep a line about what was left out."""
-        raise NotImplementedError
-
-    def finish(self) -> WorldNetFolder:
-        """Seal the draft and put it in the place of ``root``."""
-        raise NotImplementedError
+__all__ = [
+    "SPLITS",
+    "MediaSettings",
+    "Moment",
+    "WorldNetDescription",
+    "WorldNetFolder",
+    "WorldNetWriter",
+]
 
 
 @dataclass(frozen=True)
 class WorldNetFolder:
-    """An opened folder, or a bare annotation file of the authors.
+    """An opened folder; ``description`` and ``entries`` are empty for files that are not ours.
 
     Attributes:
         root: what all paths in the annotations are relative to.
-        description: None for a bare file.
+        description: None for a bare file or a folder without ``worldnet.json``.
         splits: the annotation file of each split.
+        counts: figures of each split, as they were written.
+        entries: the size and sha256 of every file, by its name relative to the root.
     """
 
     root: Path
     description: WorldNetDescription | None
     splits: dict[str, Path]
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    entries: Mapping[str, tuple[int, str]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, root: str | Path) -> WorldNetFolder:
-        """Open ``root`` and compare its description and annotations with their hashes."""
-        raise NotImplementedError
+        """Open ``root`` and compare its description and annotations with their hashes.
+
+        Media are compared one by one when they are read.
+
+        Raises:
+            WorldNetError: there is nothing, or not what was written.
+        """
+        root = Path(root)
+        if root.is_file() and root.name != DESCRIPTION:
+            return cls(root.parent, None, {root.stem: root})
+        folder = root.parent if root.is_file() else root
+        if not (folder / DESCRIPTION).is_file():
+            return cls(folder, None, _bare_splits(folder))
+        return _open_sealed(folder)
 
     def annotations(self, split: str = "train") -> Annotations:
-        """Return the transitions of one split, rejected rows beside them."""
-        raise NotImplementedError
+        """Return the transitions of one split, rejected rows beside them.
+
+        Raises:
+            WorldNetError: there is no such split, or its file is no list.
+        """
+        if split not in self.splits:
+            raise WorldNetError(f"{self.root} has no split {split!r}; it has {list(self.splits)}.")
+        return read_annotations(self.splits[split])
+
+    def read(self, name: str, limits: MediaLimits = LIMITS) -> bytes:
+        """Return the bytes of the media file ``name``, compared with its hash if it has one.
+
+        Raises:
+            MediaError: it is outside the root, missing, empty, too big, or not as it was written.
+        """
+        data = read_bytes(self.root, name, limits)
+        if self.entries:
+            if name not in self.entries:
+                raise MediaError(name, f"is not in {MANIFEST}, which names every file.")
+            if hashlib.sha256(data).hexdigest() != self.entries[name][1]:
+                raise MediaError(name, "is not as it was written (truncated or changed).")
+        return data
+
+    def left_out(self) -> list[Rejection]:
+        """Return what was rejected when the folder was built.
+
+        Raises:
+            WorldNetError: a line of rejected.jsonl is damaged.
+        """
+        path = self.root / REJECTED
+        if not path.is_file():
+            return []
+        found = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+            try:
+                data = json.loads(line)
+                found.append(Rejection(str(data["source"]), int(data["row"]), str(data["reason"])))
+            except (ValueError, KeyError, TypeError) as error:
+                raise WorldNetError(f"{path} is damaged in line {number + 1}.") from error
+        return found
+
+
+def _bare_splits(folder: Path) -> dict[str, Path]:
+    """Return the annotation files of a folder without a description."""
+    files = {path.stem: path for path in sorted(folder.glob("*.json")) if path.name != MANIFEST}
+    if not files:
+        raise WorldNetError(
+            f"there is no WorldNet in {folder}: no {DESCRIPTION} and no annotation file. "
+            f"Make one: worldgpt worldnet build --help"
+        )
+    return files
+
+
+def _open_sealed(folder: Path) -> WorldNetFolder:
+    """Open a folder that :class:`~.writer.WorldNetWriter` made."""
+    data, manifest = read_json(folder / DESCRIPTION), read_json(folder / MANIFEST)
+    try:
+        description = WorldNetDescription.from_json(data)
+        names = [str(name) for name in data["annotations"]]
+        entries = {
+            str(name): (int(entry["size"]), str(entry["sha256"]))
+            for name, entry in manifest["files"].items()
+        }
+        counts = dict(data["counts"])
+    except (KeyError, TypeError, AttributeError, ConfigurationError) as error:
+        raise WorldNetError(f"{folder} is no WorldNet of this version: {error!r}.") from error
+    for name in (DESCRIPTION, REJECTED, *names):
+        _verify(folder, name, entries)
+    return WorldNetFolder(
+        folder, description, {Path(n).stem: folder / n for n in names}, counts, entries
+    )
+
+
+def _verify(folder: Path, name: str, entries: Mapping[str, tuple[int, str]]) -> None:
+    """Compare a file of the folder with its hash."""
+    if Path(name).name != name:
+        raise WorldNetError(f"{folder / DESCRIPTION} names {name!r}, which leads outside the root.")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise WorldNetError(f"{folder / name} cannot be read: {error.strerror}.") from error
+    if name not in entries or hashlib.sha256(data).hexdigest() != entries[name][1]:
+        raise WorldNetError(
+            f"{folder / name} is not as it was written (truncated or changed). "
+            "Copy the whole folder again, or build it anew."
+        )
