@@ -14,6 +14,12 @@ _WORLDS: dict[str, str | type[World]] = {
     "doom-basic": ".doom:DoomBasicWorld",
     "doom-audio": ".doom:DoomAudioWorld",
     "doom-words": ".doom:DoomWordsWorld",
+    "atari-pong": ".atari:PongWorld",
+    "atari-breakout": ".atari:BreakoutWorld",
+    "atari-freeway": ".atari:FreewayWorld",
+    "atari-asterix": ".atari:AsterixWorld",
+    "atari-spaceinvaders": ".atari:SpaceInvadersWorld",
+    "atari-mspacman": ".atari:MsPacmanWorld",
 }
 
 

@@ -38,11 +38,15 @@ class World(gym.Env[Observation, Any]):
         options: the keyword arguments of the class, for messages.
         specs: the exact shape of each modality.
         action_spec: what an agent may do, with a word or phrase per action.
+        frame_rate: frames a second of a world that runs in real time. With its option ``video``,
+            the videos of an episode's steps, one after the other, are its complete film; None:
+            a world that stands still between two steps.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 8}
     world_name: ClassVar[str]
     options: ClassVar[tuple[str, ...]]
+    frame_rate: ClassVar[float | None] = None
     specs: dict[Modality, ModalitySpec]
     action_spec: ActionSpec
     observation_space: gym.spaces.Dict  # type: ignore[assignment]  # Gymnasium types the values
@@ -91,7 +95,10 @@ class World(gym.Env[Observation, Any]):
         return observation, {"text": text}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Do ``action``, which must lie in ``action_space``, in the world.
+        """Do ``action`` in the world: one of ``action_space``, or a sentence.
+
+        A sentence is the name of a discrete action, or at most as many words as a text action has
+        slots.
 
         Raises:
             ResetNeededError: before the first ``reset``, or after the end of the episode.
@@ -127,7 +134,7 @@ class World(gym.Env[Observation, Any]):
         raise NotImplementedError
 
     def _step(self, action: Any) -> tuple[Observation, float, bool, bool, str]:
-        """Do ``action`` (an int if discrete, else an array).
+        """Do ``action`` (an int if discrete, else an array; of text actions the word ids).
 
         Returns:
             Observation, reward, terminated, truncated and the sentence.
