@@ -34,6 +34,7 @@ ACTIONS = {
     "discrete": ActionSpec("discrete", (3,), ("turn left", "turn right", "go")),
     "multidiscrete": ActionSpec("multidiscrete", (3, 2)),
     "box": ActionSpec("box", (2,), (), (-1.0, 0.0), (1.0, 2.0)),
+    "text": ActionSpec.text("move left right fire wait".split(), 3),
 }
 
 

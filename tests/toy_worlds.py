@@ -8,7 +8,14 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from worldgpt_env.model.modalities import Modality, TextSpec, VectorSpec
+from worldgpt_env.model.modalities import (
+    ActionSpec,
+    Modality,
+    ModalitySpec,
+    TextSpec,
+    VectorSpec,
+    VideoSpec,
+)
 from worldgpt_env.worlds import World
 
 BUTTONS = 3
@@ -70,18 +77,22 @@ class CorridorWorld(World):
     options = ()
 
     def __init__(self) -> None:
-        specs = {
+        self._declare(self._specs(), ("left", "right"), None)
+
+    def _specs(self) -> dict[Modality, ModalitySpec]:
+        return {
             Modality.TEXT: TextSpec.of(["prize", "left", "right"], 2),
             Modality.VECTOR: VectorSpec(("place",), (0.0,), (6.0,)),
         }
-        self._declare(specs, ("left", "right"), None)
 
     def _reset(self) -> tuple[dict[str, np.ndarray], str]:
         self.prize = int(self.np_random.integers(2))
         self.place, self.time = int(self.np_random.integers(2, 5)), 0
+        self.before = self.place
         return self._observe()
 
     def _step(self, action: int) -> tuple[dict[str, np.ndarray], float, bool, bool, str]:
+        self.before = self.place
         self.place += 2 * action - 1
         self.time += 1
         ended = self.place in (0, 6)
@@ -94,3 +105,58 @@ class CorridorWorld(World):
         spec = self.specs[Modality.TEXT]
         assert isinstance(spec, TextSpec)
         return {"text": spec.encode(text), "vector": np.array([self.place], np.float32)}, text
+
+
+class FilmedCorridorWorld(CorridorWorld):
+    """The corridor in a video and nothing else: a white walker between two ends, a green prize.
+
+    The frames show the way from the last place to this one.
+    """
+
+    world_name = "corridor-video"
+
+    def _specs(self) -> dict[Modality, ModalitySpec]:
+        return {Modality.VIDEO: VideoSpec(3, 16, 112)}
+
+    def _observe(self) -> tuple[dict[str, np.ndarray], str]:
+        video = np.full((3, 16, 112, 3), 40, np.uint8)
+        video[:, :, 96 * self.prize : 96 * self.prize + 16] = (30, 160, 40)
+        for frame, share in zip(video, (1 / 3, 2 / 3, 1), strict=True):
+            left = round(16 * (self.before + share * (self.place - self.before)))
+            frame[4:12, left + 4 : left + 12] = 255
+        return {"video": video}, ""
+
+
+class SayingWorld(World):
+    """Eight steps of a world that is told what to do; +1 for the sentence that it asks for.
+
+    The words of an action may come in any order, and only the words ``left``, ``right`` and
+    ``fire`` do anything.
+    """
+
+    world_name = "saying"
+    options = ()
+    asked = ("left", "right", "fire")
+
+    def __init__(self) -> None:
+        specs = {Modality.TEXT: TextSpec.of(["please", *self.asked], 2)}
+        words = ["move", "now", *self.asked]
+        self._declare(specs, ActionSpec.text(words, 3), None)
+
+    def _reset(self) -> tuple[dict[str, np.ndarray], str]:
+        self.time = 0
+        return self._observe()
+
+    def _step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, str]:
+        said = set(self.action_spec.vocabulary.decode(action).split()) & set(self.asked)
+        reward = float(said == {self.asked[self.wanted]})
+        self.time += 1
+        observation, text = self._observe()
+        return observation, reward, False, self.time == 8, text
+
+    def _observe(self) -> tuple[dict[str, np.ndarray], str]:
+        self.wanted = int(self.np_random.integers(len(self.asked)))
+        text = f"please {self.asked[self.wanted]}"
+        spec = self.specs[Modality.TEXT]
+        assert isinstance(spec, TextSpec)
+        return {"text": spec.encode(text)}, text

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from .start_states import StartStates
     from .vector_env import WorldGPTVectorEnv
     from .worlds import make_world
-    from .wrappers import LatentObservation, SelectModalities
+    from .wrappers import DiscreteTextActions, LatentObservation, SelectModalities
 
 __all__ = [
+    "DiscreteTextActions",
     "LatentObservation",
     "SelectModalities",
     "Simulator",
@@ -52,6 +53,7 @@ _HOME_OF = {
     "Simulator": "worldgpt_env.simulator",
     "SimulatorConfig": "worldgpt_env.simulator",
     "StartStates": "worldgpt_env.start_states",
+    "DiscreteTextActions": "worldgpt_env.wrappers",
     "LatentObservation": "worldgpt_env.wrappers",
     "SelectModalities": "worldgpt_env.wrappers",
     "make_world": "worldgpt_env.worlds",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.modalities import ActionSpec, Modality
 
 from .errors import (
     ClosedEnvironmentError,
@@ -46,8 +46,10 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     ## Action Space
 
     That of the real world: `Discrete(n)`, `MultiDiscrete(sizes)` or a `Box`;
-    `env.unwrapped.action_names` says what each action does. An action outside the space is an
-    error; nothing is clipped.
+    `env.unwrapped.action_names` says what each action does, and `env.step("turn left")` does it by
+    its name. Text actions are `MultiDiscrete([words] * slots)`, the ids of the words in
+    `action_names`, 0 for an empty slot; `env.step("move left fire")` says the same. An action
+    outside the space, or a word that the world does not know, is an error; nothing is clipped.
 
     ## Observation Space
 
@@ -166,9 +168,14 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         self._closed = False
 
     @property
+    def action_spec(self) -> ActionSpec:
+        """What an agent may do, as in the real world."""
+        return self.simulator.model.action_spec
+
+    @property
     def action_names(self) -> tuple[str, ...]:
-        """What each discrete action, or each dimension of a box, does; empty if nobody said."""
-        return self.simulator.model.action_spec.names
+        """What each discrete action does, or the words of text ones; empty if nobody said."""
+        return self.action_spec.names
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -203,6 +210,9 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Imagine one step.
+
+        Args:
+            action: of the action space; or a sentence, see "Action Space" in the class.
 
         Raises:
             InvalidActionError: ``action`` is not in the action space.

@@ -204,11 +204,11 @@ class Simulator:
         self._rows.begin(chosen, seed_of, episodes, index)
         return self._state
 
-    def step(self, actions: np.ndarray) -> SimulatorStep:
+    def step(self, actions: np.ndarray | Sequence[str]) -> SimulatorStep:
         """Imagine one step in every row that has not ended.
 
         Args:
-            actions: ``(N,)`` int64, ``(N, parts)`` int64 or ``(N, n)`` float32.
+            actions: ``(N,)`` int64, ``(N, parts)`` int64 or ``(N, n)`` float32; or N sentences.
 
         Raises:
             InvalidActionError: an action is outside the action space.

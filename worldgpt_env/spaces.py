@@ -27,6 +27,7 @@ from .errors import (
     MissingModalityError,
     UnknownModalityError,
 )
+from .sentences import Sentences, is_sentences, listed
 
 
 def choose_modalities(
@@ -99,9 +100,11 @@ def _dict_space(parts: dict[str, Any]) -> spaces.Dict:
 
 
 def action_space(spec: ActionSpec) -> spaces.Discrete | spaces.Box | spaces.MultiDiscrete:
-    """Return the Gymnasium space of ``spec``: Discrete, Box or MultiDiscrete."""
+    """Return the Gymnasium space of ``spec``: Discrete, Box or MultiDiscrete (also of words)."""
     if spec.kind == "discrete":
         return spaces.Discrete(spec.sizes[0])
+    if spec.kind == "text":  # a word id per slot
+        return spaces.MultiDiscrete(np.full(spec.sizes, len(spec.names), np.int64))
     if spec.kind == "multidiscrete":
         return spaces.MultiDiscrete(np.array(spec.sizes, np.int64))
     return spaces.Box(np.array(spec.low, np.float32), np.array(spec.high, np.float32))
@@ -111,13 +114,16 @@ class ActionGate:
     """Lets actions of a space through as arrays and stops everything else.
 
     An action is what ``action_space.sample()`` returns: an integer for Discrete, an integer array
-    for MultiDiscrete, a float32 (or float16) array inside the bounds for Box. Booleans, lists,
-    ``None``, NaN, wrong shapes and values outside are refused; nothing is clipped or cast silently.
+    for MultiDiscrete, a float32 (or float16) array inside the bounds for Box. A sentence stands for
+    the ids of its words where actions are text, and for the number of the action with that name
+    where they are discrete. Booleans, lists of numbers, ``None``, NaN, wrong shapes and values
+    outside are refused; nothing is clipped or cast silently.
     """
 
     def __init__(self, spec: ActionSpec) -> None:
         """Prepare the bounds of ``spec``."""
         self.spec = spec
+        self.sentences = Sentences(spec)
         self.dtype = np.dtype(np.float32 if spec.kind == "box" else np.int64)
         self.low: np.ndarray
         self.high: np.ndarray
@@ -125,7 +131,8 @@ class ActionGate:
             self.low = np.array(spec.low, np.float32)  # (n,)
             self.high = np.array(spec.high, np.float32)
         else:
-            self.high = np.array(spec.sizes, np.int64) - 1  # (parts,)
+            sizes = (len(spec.names),) * spec.sizes[0] if spec.kind == "text" else spec.sizes
+            self.high = np.array(sizes, np.int64) - 1  # (parts,)
             self.high = self.high[0] if spec.kind == "discrete" else self.high  # () or (parts,)
             self.low = np.zeros_like(self.high)
         self.shape: tuple[int, ...] = self.high.shape
@@ -140,6 +147,8 @@ class ActionGate:
             if not 0 <= action <= self.high:
                 raise self._refusal(action, self.shape)
             return np.array([action])  # (1,)
+        if isinstance(action, str) and self.sentences.readable:
+            return self.sentences.read(action)[None]
         if not isinstance(action, np.ndarray | np.generic):
             raise self._refusal(action, self.shape)
         return self._check(np.asarray(action), action, self.shape)[None]
@@ -147,10 +156,16 @@ class ActionGate:
     def many(self, actions: Any, rows: int) -> np.ndarray:
         """Return the actions of ``rows`` environments, ``(rows,)`` or ``(rows, parts)``.
 
+        Args:
+            actions: an array of the batched action space, or a list with one sentence per row.
+            rows: how many.
+
         Raises:
             InvalidActionError: they are not in the batched action space.
         """
         shape = (rows, *self.shape)
+        if self.sentences.readable and is_sentences(actions) and len(actions) == rows:
+            return np.stack([self.sentences.read(sentence) for sentence in actions])
         if not isinstance(actions, np.ndarray):
             raise self._refusal(actions, shape)
         return self._check(actions, actions, shape)
@@ -177,6 +192,12 @@ class ActionGate:
             named = ", ".join(f"{number} {name!r}" for number, name in enumerate(names))
             text = f"an integer from 0 to {sizes[0] - 1}" + (f" ({named})" if named else "")
             return text if shape == () else f"an integer array of shape {shape}, each {text}"
+        if self.spec.kind == "text":
+            many = "" if len(shape) == 1 else f" for each of the {shape[0]} rows"
+            return (
+                f"a sentence of at most {sizes[0]} words{many} ({listed(names)}), or an integer "
+                f"array of shape {shape} with word ids from 0 to {len(names) - 1}"
+            )
         if self.spec.kind == "multidiscrete":
             return f"an integer array of shape {shape} with values from 0 below {sizes}"
         return (

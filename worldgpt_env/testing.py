@@ -18,10 +18,11 @@ from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.batch import Prediction, State
-from worldgpt_env.model.modalities import Modality, TextSpec
+from worldgpt_env.model.modalities import ActionSpec, Modality, TextSpec
 
 from .env import WorldGPTEnv
-from .errors import ContractError, EpisodeEndedError, WorldGPTError
+from .errors import ContractError, EpisodeEndedError, InvalidActionError, WorldGPTError
+from .sentences import Sentences
 from .spaces import action_space, decoded_space, modality_space
 
 __all__ = ["check_dream", "check_model", "check_world"]
@@ -64,6 +65,7 @@ def check_world(world: gym.Env[Any, Any], steps: int = 200) -> None:
         if terminated or truncated:
             _refuses(partial(world.step, action), "step() after the end")
             before, _ = world.reset()
+    _check_sentences(world)
     world.close()
     world.close()
 
@@ -124,6 +126,12 @@ def check_dream(env: gym.Env[Any, Any], seed: int = 0) -> None:
     _expect(_equal(story, _play(dream, actions)), "set_state() does not lead back to get_state()")
     _expect(story[-1][2] or story[-1][3], f"no end after {len(actions)} steps, the horizon")
     _refuses(lambda: dream.step(actions[0]), "step() after the end", EpisodeEndedError)
+    told, meant = _in_words(dream.action_spec, actions)
+    if told:
+        dream.reset(seed=seed)
+        story = _play(dream, meant)
+        dream.reset(seed=seed)
+        _expect(_equal(story, _play(dream, told)), "a sentence does something else than its action")
     dream.reset(seed=seed)
 
 
@@ -146,12 +154,30 @@ def _check_step(
     flags = type(terminated) is bool and type(truncated) is bool
     _expect(flags, f"terminated {terminated!r} and truncated {truncated!r} must be Python bools")
     _expect(not (terminated and truncated), "an episode is terminated and truncated at once")
-    if Modality.IMAGE in specs and (terminated or truncated):
-        _expect(bool(observation["image"].any()), "the last image of an episode is black")
+    seen = [str(m) for m in (Modality.IMAGE, Modality.VIDEO) if m in specs]
+    for key in seen if terminated or truncated else ():
+        _expect(bool(observation[key].any()), f"the last {key} of an episode is black")
+    if len(seen) == 2 and observation["image"].shape == observation["video"].shape[1:]:
+        newest = np.array_equal(observation["video"][-1], observation["image"])
+        _expect(newest, "the newest frame of the video, its last, is not the image")
     spec = specs.get(Modality.TEXT)
     if isinstance(spec, TextSpec):
         same = np.array_equal(spec.encode(info.get("text", "")), observation["text"])
         _expect(same, f"info['text'] {info.get('text')!r} is not the sentence of the word ids")
+
+
+def _check_sentences(world: gym.Env[Any, Any]) -> None:
+    """Check that ``step`` takes a sentence where actions have words, and refuses unknown ones."""
+    world.action_space.seed(7)
+    told, _ = _in_words(world.get_wrapper_attr("action_spec"), [world.action_space.sample()])
+    for sentence in told:
+        world.reset(seed=7)
+        try:
+            world.step(sentence)
+        except WorldGPTError as error:
+            raise ContractError(f"step({sentence!r}) is refused: {error}") from error
+        world.reset(seed=7)
+        _refuses(partial(world.step, f"{sentence}\u2026"), "an unknown word", InvalidActionError)
 
 
 def _no_sharing(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
@@ -257,6 +283,14 @@ def _play(env: WorldGPTEnv, actions: Sequence[Any]) -> list[tuple[Any, ...]]:
         if story[-1][2] or story[-1][3]:
             break
     return story
+
+
+def _in_words(spec: ActionSpec, actions: Sequence[Any]) -> tuple[list[str], list[Any]]:
+    """Return sentences and the actions that they stand for; none where actions have no words."""
+    reader = Sentences(spec)
+    told = [reader.write(action) for action in actions] if reader.readable else []
+    meant = [reader.read(sentence) for sentence in told]
+    return told, [int(one) if one.ndim == 0 else one for one in meant]
 
 
 def _equal(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> bool:

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.modalities import ActionSpec, Modality
 
 from .env import RESET, Observation, as_tuple, check_render_mode
 from .errors import (
@@ -97,9 +97,14 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
         self.action_space = batch_space(self.simulator.action_space, self.num_envs)
 
     @property
+    def action_spec(self) -> ActionSpec:
+        """What an agent may do, as in the real world."""
+        return self.simulator.model.action_spec
+
+    @property
     def action_names(self) -> tuple[str, ...]:
-        """What each discrete action, or each dimension of a box, does; empty if nobody said."""
-        return self.simulator.model.action_spec.names
+        """What each discrete action does, or the words of text ones; empty if nobody said."""
+        return self.action_spec.names
 
     def reset(
         self,
@@ -124,9 +129,12 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
         return self.simulator.observe(), self._start_infos(mask)
 
     def step(
-        self, actions: np.ndarray
+        self, actions: np.ndarray | Sequence[str]
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Infos]:
         """Imagine one step in every row.
+
+        Args:
+            actions: of the action space; or a list with one sentence per row.
 
         Returns:
             Observations ``(num_envs, ...)`` by key, rewards ``(num_envs,)`` float64, terminations

@@ -1,4 +1,4 @@
-"""Wrappers for real worlds: see them as a policy of a dream sees, or see a part of them."""
+"""Wrappers of worlds: see as a policy of a dream sees, see a part, choose between sentences."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import torch
 from gymnasium.utils import RecordConstructorArgs
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.modalities import Modality, ModalitySpec
+from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
 from .errors import ConfigurationError, WorldMismatchError
+from .sentences import Phrasebook
 from .simulator import open_model
-from .spaces import choose_modalities, latent_space
+from .spaces import ActionGate, action_space, choose_modalities, latent_space
 
 Observation = dict[str, np.ndarray]
 
@@ -93,6 +94,42 @@ class SelectModalities(
     def observation(self, observation: Observation) -> Observation:
         """Leave out the other modalities."""
         return {str(modality): observation[str(modality)] for modality in self.modalities}
+
+
+class DiscreteTextActions(gym.ActionWrapper[Observation, Any, Any], RecordConstructorArgs):
+    """A world of text actions in which an agent chooses between some sentences, by number.
+
+    Its action space is ``Discrete(len(sentences))``: PPO and DQN learn on a few things to say
+    instead of on all the word ids. Put it outside of :class:`LatentObservation`.
+
+    Args:
+        env: a real world or a dream whose actions are text.
+        sentences: those to choose between; ``step`` takes their number, or one of them.
+
+    Raises:
+        ConfigurationError: the actions are no text, or a sentence is there twice.
+        InvalidActionError: the world does not know a word of a sentence.
+    """
+
+    def __init__(self, env: gym.Env[Observation, Any], sentences: Iterable[str]) -> None:
+        """Look up the words of every sentence."""
+        sentences = (sentences,) if isinstance(sentences, str) else tuple(sentences)
+        RecordConstructorArgs.__init__(self, sentences=sentences)
+        super().__init__(env)
+        if not env.has_wrapper_attr("action_spec"):
+            raise ConfigurationError(f"{env} has no action_spec; DiscreteTextActions needs one.")
+        self._book = Phrasebook(env.get_wrapper_attr("action_spec"), sentences)
+        self._gate = ActionGate(self._book.spec)
+        self.action_space = action_space(self._book.spec)
+
+    @property
+    def action_spec(self) -> ActionSpec:
+        """The sentences as discrete actions."""
+        return self._book.spec
+
+    def action(self, action: Any) -> np.ndarray:
+        """Return the word ids ``(slots,)`` of a number or of one of the sentences."""
+        return self._book.table[self._gate.one(action)[0]].copy()
 
 
 def encode_latent(model: WorldGPT, observation: Mapping[str, np.ndarray]) -> Observation:
