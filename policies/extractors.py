@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,13 @@ class LatentExtractor(BaseFeaturesExtractor):
 class MultimodalExtractor(BaseFeaturesExtractor):
     """One small network per modality of a decoded observation, joined by a linear layer.
 
-    An image of any size passes three convolutions, sound the log energy of each channel in eight
-    slices of time, words an embedding per slot, numbers an MLP; each then a linear layer.
+    An image of any size passes three convolutions, and so does a video, its frames as channels;
+    sound the log energy of each channel in eight slices of time, words an embedding per slot,
+    numbers an MLP; each then a linear layer.
 
     Args:
-        observation_space: Dict with any of the keys ``image``, ``audio``, ``text``, ``vector``.
+        observation_space: Dict with any of the keys ``image``, ``video``, ``audio``, ``text``,
+            ``vector``.
         features_dim: width of the joint features, ``(B, features_dim)``.
         width: width of each modality's features before they are joined.
     """
@@ -70,7 +73,11 @@ def _branch(key: str, space: spaces.Space, width: int) -> nn.Module:
     """Return the network of one modality, ``(B, ...)`` to ``(B, width)``."""
     shape = space.shape or ()
     if key == Modality.IMAGE and is_image_space(space):
-        return _ImageBranch(space, width)
+        first = isinstance(space, spaces.Box) and is_image_space_channels_first(space)
+        channels, *sides = shape if first else (shape[2], *shape[:2])
+        return _ImageBranch(channels, sides, width)
+    if key == Modality.VIDEO and len(shape) == 4 and space.dtype == np.uint8:
+        return _VideoBranch(shape, width)
     if key == Modality.AUDIO and len(shape) == 2:
         return _AudioBranch(shape[0], shape[1], width)
     if isinstance(space, spaces.Box) and len(shape) == 1:
@@ -80,19 +87,16 @@ def _branch(key: str, space: spaces.Space, width: int) -> nn.Module:
             return _VectorBranch(space, width)
     raise ConfigurationError(
         f"no features for {key!r} of {space}; MultimodalExtractor reads image (H, W, 3) uint8, "
-        "audio (samples, channels), text (slots,) integers and vector (n,); for obs_mode='latent' "
-        "use LatentExtractor."
+        "video (frames, H, W, 3) uint8, audio (samples, channels), text (slots,) integers and "
+        "vector (n,); for obs_mode='latent' use LatentExtractor."
     )
 
 
 class _ImageBranch(nn.Module):
-    """Three strided convolutions, ``(B, 3, H, W)`` in [0, 1] to ``(B, width)``."""
+    """Three strided convolutions, ``(B, channels, H, W)`` in [0, 1] to ``(B, width)``."""
 
-    def __init__(self, space: spaces.Space, width: int) -> None:
+    def __init__(self, channels: int, sides: Sequence[int], width: int) -> None:
         super().__init__()
-        shape = space.shape or ()
-        first = isinstance(space, spaces.Box) and is_image_space_channels_first(space)
-        channels, *sides = shape if first else (shape[2], *shape[:2])
         self.body = nn.Sequential(
             *(nn.Conv2d(channels, 32, 5, 2, 2), nn.ReLU()),
             *(nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU()),
@@ -104,6 +108,18 @@ class _ImageBranch(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.body(image))
+
+
+class _VideoBranch(_ImageBranch):
+    """The frames as channels of one image, ``(B, frames, H, W, 3)`` of 0 to 255."""
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        frames, height, columns, colours = shape
+        super().__init__(frames * colours, (height, columns), width)
+
+    def forward(self, video: Tensor) -> Tensor:
+        channels = video.permute(0, 1, 4, 2, 3).flatten(1, 2)  # (B, frames*3, H, W)
+        return super().forward(channels.float() / 255)  # SB3 scales images only
 
 
 class _AudioBranch(nn.Module):

@@ -195,9 +195,15 @@ class ImaginedVecEnv(VecEnv):
     # what Stable-Baselines3 asks of the single environments --------------------------------------
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """Return the image of every row, ``(H, W, 3)`` uint8, or None in a world without images."""
-        image = self.simulator.raw().get(str(Modality.IMAGE))
-        return [None] * self.num_envs if image is None else list(image)
+        """Return the picture of every row, ``(H, W, 3)`` uint8: its image, or its newest frame.
+
+        None in a world without either.
+        """
+        raw = self.simulator.raw()
+        if str(Modality.IMAGE) in raw:
+            return list(raw[str(Modality.IMAGE)])
+        video = raw.get(str(Modality.VIDEO))  # (N, frames, H, W, 3)
+        return [None] * self.num_envs if video is None else list(video[:, -1])
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Return an attribute of the dream once per row; all rows share it."""

@@ -21,6 +21,7 @@ from .walk import Walk, walk_alone, walk_along
 from .windows import EncodedRecording, encode_recording
 
 CHUNK = 256
+PICTURES = (Modality.IMAGE, Modality.VIDEO)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def evaluate_fidelity(config: FidelityConfig) -> dict[str, Any]:
             f"{model.config.world!r} (or of other options); record that world: worldgpt collect"
         )
     data = encode_recording(model, recording)
-    figures = step_figures(model, recording, data, _frame_hashes(config.seen))
+    figures = step_figures(model, recording, data, _picture_hashes(config.seen))
     for ahead, walk in walk_alone(model, data, config.horizons).items():
         figures |= open_loop_figures(model, recording, data, walk, ahead)
     return {
@@ -104,9 +105,9 @@ def step_figures(
     for modality in model.specs:
         moments = Moments(model, modality, recording, data, walk)
         figures |= _FIGURES_OF[modality](moments)
-        if modality is Modality.IMAGE and seen is not None:
-            new = np.array([_hash(frame) not in seen for frame in moments.raw[walk.target]])
-            figures["image exact, never seen"] = moments.exact(new)
+        if modality in PICTURES and seen is not None:
+            new = np.array([_hash(picture) not in seen for picture in moments.raw[walk.target]])
+            figures[f"{modality} exact, never seen"] = moments.exact(new)
     return figures | _signal_figures(data, walk)
 
 
@@ -115,11 +116,11 @@ def open_loop_figures(
 ) -> dict[str, Figure]:
     """Return the figures of predictions ``ahead`` steps from the last real state."""
     figures: dict[str, Figure] = {}
-    for modality in (Modality.IMAGE, Modality.TEXT):
+    for modality in (*PICTURES, Modality.TEXT):
         if modality in model.specs:
             moments = Moments(model, modality, recording, data, walk)
             figures |= _FIGURES_OF[modality](moments)
-    kept = (name for name in figures if "changed" not in name)
+    kept = (name for name in figures if "changed" not in name and "frame " not in name)
     return {f"{name} @{ahead}": figures[name] for name in kept}
 
 
@@ -169,11 +170,16 @@ class Moments:
     def measure(
         self, figure: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
     ) -> Measured:
-        """Apply ``figure(guess, real, last)`` to what model, copy-last and codec say, in chunks."""
+        """Apply ``figure(guess, real, last)`` to what model, copy-last and codec say, in chunks.
+
+        Of a video, the last moment is its newest frame, standing still.
+        """
         parts: list[list[np.ndarray]] = [[], [], []]
         for number, (target, now) in enumerate(self._chunks()):
             here = slice(number * CHUNK, (number + 1) * CHUNK)
             real, last = self.raw[target], self.raw[now]
+            if self.modality is Modality.VIDEO:
+                last = np.repeat(last[:, -1:], last.shape[1], 1)  # (n, frames, H, W, 3)
             guesses = (self._decode(self.predicted[here]), last, self._decode(self.real[here]))
             for part, guess in zip(parts, guesses, strict=True):
                 part.append(figure(guess, real, last))
@@ -196,6 +202,10 @@ class Measured:
     copy_last: np.ndarray
     codec: np.ndarray
 
+    def part(self, chosen: Any) -> Measured:
+        """Return the figures at an index or mask ``chosen``, of each."""
+        return Measured(self.model[chosen], self.copy_last[chosen], self.codec[chosen])
+
     def reduce(
         self, summary: Callable[[np.ndarray], float | None], count: int | None = None
     ) -> Figure:
@@ -208,15 +218,27 @@ class Measured:
         )
 
 
-def _image_figures(moments: Moments) -> dict[str, Figure]:
-    errors = moments.measure(measures.image_errors)
-    pixels = int(errors.model[:, 2].sum())
+def _picture_figures(moments: Moments) -> dict[str, Figure]:
+    """Return the figures of images, or of the frames of a video."""
+    video, name = moments.modality is Modality.VIDEO, str(moments.modality)
+    errors = moments.measure(measures.video_errors if video else measures.image_errors)
+    figures = {
+        f"{name} exact": moments.exact(),
+        f"{name} exact, changed": moments.exact(moments.changed()),
+        f"{name} cells right, changed": moments.cells(),
+        **_pixel_figures(name, errors),
+    }
+    for frame in range(errors.model.shape[1] if video else 0):
+        figures |= _pixel_figures(f"video frame {frame + 1}", errors.part(np.s_[:, frame]))
+    return figures
+
+
+def _pixel_figures(name: str, errors: Measured) -> dict[str, Figure]:
+    """Return the two figures of the errors ``(..., 3)`` of frames."""
+    pixels = int(errors.model[..., 2].sum())
     return {
-        "image exact": moments.exact(),
-        "image exact, changed": moments.exact(moments.changed()),
-        "image cells right, changed": moments.cells(),
-        "image PSNR (dB)": errors.reduce(lambda e: measures.psnr(e[:, 0])),
-        "image foreground error": errors.reduce(measures.foreground_error, pixels),
+        f"{name} PSNR (dB)": errors.reduce(lambda e: measures.psnr(e[..., 0])),
+        f"{name} foreground error": errors.reduce(measures.foreground_error, pixels),
     }
 
 
@@ -265,9 +287,8 @@ def _vector_figures(moments: Moments) -> dict[str, Figure]:
     for number, name in enumerate(moments.spec.names):
         among = moved[:, number]
         if among.any():
-            figures[f"number {name}, changed: error"] = Measured(
-                *(e[among, number] for e in (errors.model, errors.copy_last, errors.codec))
-            ).reduce(lambda e: float(e.mean()))
+            moving = errors.part((among, number))
+            figures[f"number {name}, changed: error"] = moving.reduce(lambda e: float(e.mean()))
     return figures
 
 
@@ -299,21 +320,22 @@ def _signal_figures(data: EncodedRecording, walk: Walk) -> dict[str, Figure]:
 
 
 _FIGURES_OF: dict[Modality, Callable[[Moments], dict[str, Figure]]] = {
-    Modality.IMAGE: _image_figures,
+    Modality.IMAGE: _picture_figures,
+    Modality.VIDEO: _picture_figures,
     Modality.AUDIO: _audio_figures,
     Modality.TEXT: _text_figures,
     Modality.VECTOR: _vector_figures,
 }
 
 
-def _frame_hashes(recordings: tuple[Path, ...]) -> frozenset[bytes] | None:
-    """Return the hashes of all frames of ``recordings``, None if none is given."""
+def _picture_hashes(recordings: tuple[Path, ...]) -> frozenset[bytes] | None:
+    """Return the hashes of all images and videos of ``recordings``, None if none is given."""
     if not recordings:
         return None
     episodes = Recording.load(list(recordings)).episodes
-    frames = (f for e in episodes for f in e.observations.get(Modality.IMAGE, ()))
-    return frozenset(_hash(frame) for frame in frames)
+    pictures = (p for e in episodes for m in PICTURES for p in e.observations.get(m, ()))
+    return frozenset(_hash(picture) for picture in pictures)
 
 
-def _hash(frame: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(frame).data, digest_size=12).digest()
+def _hash(picture: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=12).digest()

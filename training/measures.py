@@ -79,10 +79,22 @@ def image_errors(predicted: np.ndarray, real: np.ndarray, before: np.ndarray) ->
     return np.stack([square, (np.abs(error).mean(-1) * moved).sum((1, 2)), moved.sum((1, 2))], 1)
 
 
+def video_errors(predicted: np.ndarray, real: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return the numbers of :func:`image_errors` for every frame, ``(N, frames, 3)`` float64.
+
+    Args:
+        predicted: ``(N, frames, H, W, 3)`` uint8.
+        real: what came, likewise.
+        before: what was there before, likewise.
+    """
+    frames = (clips.reshape(-1, *clips.shape[2:]) for clips in (predicted, real, before))
+    return image_errors(*frames).reshape(*real.shape[:2], 3)
+
+
 def foreground_error(errors: np.ndarray) -> float | None:
     """Return the mean error, of 1, on the changed pixels of :func:`image_errors`; None without."""
-    pixels = errors[:, 2].sum()
-    return float(errors[:, 1].sum() / pixels / 255) if pixels else None
+    pixels = errors[..., 2].sum()
+    return float(errors[..., 1].sum() / pixels / 255) if pixels else None
 
 
 def loudness(audio: np.ndarray) -> np.ndarray:

@@ -142,9 +142,10 @@ class CellCodec(Codec):
         """Store the median of the sample ``(B, *shape)``, and a weight for each colour."""
         self.check_raw(raw)
         cells = self._cut(raw)  # (B, C, P)
-        for cell, pixels in zip(self.median, cells.unbind(1), strict=True):
-            cell.copy_(pixels.median(0).values)
-        counts = torch.bincount(_colour(cells).flatten(), minlength=len(self.colour_weight)) + 1
+        counts = torch.ones_like(self.colour_weight, dtype=torch.int64)
+        for cell, pixels in zip(self.median, cells.split(1, 1), strict=True):  # (B, 1, P)
+            cell.copy_(pixels.median(0).values[0])
+            counts += torch.bincount(_colour(pixels).flatten(), minlength=len(counts))
         share = counts / counts.sum()
         usual = share.square().sum()  # the share of the colour of an average pixel
         weight = (usual / share) ** self.config.rarity
