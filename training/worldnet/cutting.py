@@ -60,8 +60,7 @@ class CutConfig:
         unknown = {str(change) for change in self.changes} - {str(change) for change in Change}
         if unknown or not self.changes:
             raise ConfigurationError(
-                f"changes are {[str(c) for c in self.changes]}; "
-                f"choose from {', '.join(Change)}."
+                f"changes are {[str(c) for c in self.changes]}; choose from {', '.join(Change)}."
             )
         object.__setattr__(self, "changes", tuple(Change(change) for change in self.changes))
         for name in ("shot", "shot_ratio", "motion", "sound", "seconds", "gap"):

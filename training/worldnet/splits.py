@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,3 +75,20 @@ def _draw(
     names = [split for split, count in counts.items() for _ in range(count)]
     names += ["train"] * (len(sources) - len(names))
     return dict(zip(shuffled, names, strict=True))
+
+
+def split_blocks(
+    scenario: str, shares: SplitShares | None = None, seed: int = 0, size: int = 10
+) -> Iterator[str]:
+    """Yield the split of one source after another, for sources that are still being made.
+
+    In every ``size`` sources each split with a share has its part, at least one.
+    """
+    shares = shares or SplitShares()
+    block = 0
+    while True:
+        generator = np.random.default_rng([seed, block, *scenario.encode()])
+        places = [str(place) for place in range(size)]
+        drawn = _draw(places, shares, generator)
+        yield from (drawn[place] for place in places)
+        block += 1

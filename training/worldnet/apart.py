@@ -1,0 +1,92 @@
+"""Apart: each task in a process of its own, a few at a time; one that dies takes no other along."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+Report = Callable[[int], None]
+Task = Callable[[Any, Report], Any]
+
+
+@dataclass
+class _Running:
+    name: str
+    process: SpawnProcess
+    ear: Connection
+
+
+def run_apart(
+    task: Task, settings: Mapping[str, Any], workers: int, progress: Report
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Call ``task(settings[name], report)`` for every name, each in a process of its own.
+
+    Args:
+        task: a function of a module; what it takes and returns is sent between processes.
+        settings: what each task gets.
+        workers: how many run side by side.
+        progress: called with what the tasks report.
+
+    Returns:
+        What the tasks returned, and for those that failed why, by name in the order given.
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting, running = list(settings), list[_Running]()
+    results: dict[str, Any] = {}
+    failures: dict[str, str] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                name = waiting.pop(0)
+                ear, mouth = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(task, settings[name], mouth))
+                process.start()
+                mouth.close()  # ours; the end of the process then closes the pipe
+                running.append(_Running(name, process, ear))
+            for ear in wait([one.ear for one in running]):
+                one = next(one for one in running if one.ear is ear)
+                if not _listen(one, progress, results, failures):
+                    running.remove(one)
+    finally:
+        for one in running:
+            one.process.terminate()
+            one.process.join()
+    names = list(settings)
+    return (
+        {name: results[name] for name in names if name in results},
+        {name: failures[name] for name in names if name in failures},
+    )
+
+
+def _listen(
+    one: _Running, progress: Report, results: dict[str, Any], failures: dict[str, str]
+) -> bool:
+    """Hear one message; return whether the task still runs."""
+    try:
+        kind, content = one.ear.recv()
+    except EOFError:
+        one.process.join()
+        if one.name not in results and one.name not in failures:
+            failures[one.name] = f"its process died with exit code {one.process.exitcode}"
+        return False
+    if kind == "progress":
+        progress(content)
+    else:
+        {"result": results, "failure": failures}[kind][one.name] = content
+    return True
+
+
+def _work(task: Task, settings: Any, mouth: Connection) -> None:
+    """Do the task in this process and send what came of it."""
+    try:
+        result = task(settings, lambda count: mouth.send(("progress", count)))
+        mouth.send(("result", result))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{where.filename.rsplit('/', 1)[-1]}:{where.lineno}"
+        mouth.send(("failure", f"{type(error).__name__}: {error} ({place})"))

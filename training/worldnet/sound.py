@@ -1,0 +1,46 @@
+"""Sound at another rate: FFmpeg's band-limited resampler, through PyAV."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+
+from worldgpt_env.model.errors import ConfigurationError
+
+
+def to_mono(samples: np.ndarray) -> np.ndarray:
+    """Return the mean of the channels of ``(S, channels)`` as ``(S, 1)`` float32."""
+    return samples.mean(1, keepdims=True, dtype=np.float32)  # (S, 1)
+
+
+def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Return a sound at another rate, without echoes of what lies above its new top frequency.
+
+    Args:
+        samples: ``(S, channels)`` float32 in [-1, 1], one or two channels.
+        rate: samples per second that it has.
+        wanted: samples per second that it shall have.
+
+    Returns:
+        ``(round(S * wanted / rate), channels)`` float32, cut to [-1, 1] where the filter overshoots.
+    """
+    count, channels = samples.shape
+    if channels not in (1, 2) or rate < 1 or wanted < 1:
+        raise ConfigurationError(
+            f"a sound of {channels} channels cannot go from {rate} to {wanted} Hz; "
+            "give one or two channels and rates above 0."
+        )
+    length = round(count * wanted / rate)
+    if rate == wanted or not length:
+        return samples[:length].astype(np.float32)
+    layout = "mono" if channels == 1 else "stereo"
+    frame = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(samples.reshape(1, -1), np.float32), format="flt", layout=layout
+    )
+    frame.sample_rate = rate
+    resampler = av.AudioResampler(format="flt", layout=layout, rate=wanted)
+    pieces = [*resampler.resample(frame), *resampler.resample(None)]
+    sound = np.concatenate([piece.to_ndarray().reshape(-1, channels) for piece in pieces])
+    missing = length - len(sound)  # the filter rounds by a sample
+    sound = np.pad(sound, ((0, max(missing, 0)), (0, 0)), mode="edge")[:length]
+    return np.clip(sound, -1, 1)  # (length, channels)
