@@ -1,4 +1,4 @@
-"""Discrete codecs, one file a modality: raw observations to codes and back."""
+"""Codecs, one file a modality: raw observations to states and back."""
 
 from __future__ import annotations
 
@@ -39,13 +39,18 @@ def build_codec(spec: ModalitySpec, settings: Mapping[str, Any] | None = None) -
     Args:
         spec: what the modality looks like.
         settings: fields of the config of its codec that differ from the defaults, as
-            :meth:`Codec.to_json` gives them.
+            :meth:`Codec.to_json` gives them; with an ``"encoder"``, those of a
+            :class:`~.pretrained.PretrainedCodecConfig`.
 
     Raises:
         ConfigurationError: for a spec without a codec, and for settings its codec does not have.
     """
     settings = dict(settings or {})
     try:
+        if "encoder" in settings:
+            from .pretrained import PretrainedCodec, PretrainedCodecConfig
+
+            return PretrainedCodec(spec, PretrainedCodecConfig(**settings))
         if isinstance(spec, ImageSpec):
             return ImageCodec(spec, ImageCodecConfig(**settings))
         if isinstance(spec, VideoSpec):
