@@ -57,11 +57,12 @@ def objective(model: WorldGPT, out: ReadOut, batch: Batch, weights: LossWeights)
     valid = batch.valid.flatten()  # (B T,)
     present = flatten_time(batch.present_next)
     metrics: dict[str, Tensor] = {}
-    loss = torch.zeros((), device=valid.device)
+    loss, state = torch.zeros((), device=valid.device), torch.zeros((), device=valid.device)
     for modality in out.predicted:
         there = valid * present[modality] if modality in present else valid
         part, figures = state_loss(model, out, batch, modality, there, weights)
         loss = loss + part
+        state += part.detach() / len(out.predicted)
         metrics |= {f"{name}/{modality}": value for name, value in figures.items()}
     parts = outcome_losses(model, out, batch, valid)
     latent = latent_of(model, flatten_time(batch.next), present)
@@ -74,7 +75,7 @@ def objective(model: WorldGPT, out: ReadOut, batch: Batch, weights: LossWeights)
     for name, value in parts.items():
         loss = loss + getattr(weights, name) * value
     metrics |= {name: value.detach() for name, value in parts.items()}
-    return LossOutput(loss, metrics | {"total": loss.detach()})
+    return LossOutput(loss, metrics | {"state": state, "total": loss.detach()})
 
 
 def state_loss(

@@ -29,6 +29,8 @@ class Stage:
         loss: gives the loss of an update by its number, so that a resumed run draws the same data.
         parameters: exactly those that this stage trains.
         weight_decay: of AdamW, on matrices alone.
+        watch: figures to log besides the loss, such as those on held-out data.
+        watch_every: updates between two looks at them.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Stage:
     loss: Callable[[int], LossOutput]
     parameters: list[nn.Parameter]
     weight_decay: float = 0.01
+    watch: Callable[[], dict[str, float]] | None = None
+    watch_every: int = 100
 
     def __post_init__(self) -> None:
         """Refuse stages that train nothing."""
@@ -108,8 +112,8 @@ class Trainer:
     def _updates(
         self, stage: Stage, optimizer: torch.optim.Optimizer, first: int, progress: list[int]
     ) -> None:
-        sums: dict[str, float] = {}
-        skipped = count = 0
+        means: dict[str, list[float]] = {}
+        skipped = 0
         for update in range(first, stage.updates):
             for group in optimizer.param_groups:
                 group["lr"] = stage.rate(update)
@@ -127,12 +131,14 @@ class Trainer:
                 )
             progress[0] = update + 1
             for name, value in output.metrics.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-            count += 1
-            if count == self.log_every or update + 1 == stage.updates:
-                means = {name: total / count for name, total in sums.items()}
-                self.observer.log(stage.name, update + 1, means | {"rate": stage.rate(update)})
-                sums, count = {}, 0
+                means.setdefault(name, []).append(float(value))
+            last = update + 1 == stage.updates
+            if (update + 1) % self.log_every == 0 or last:
+                figures = {name: sum(values) / len(values) for name, values in means.items()}
+                self.observer.log(stage.name, update + 1, figures | {"rate": stage.rate(update)})
+                means = {}
+            if stage.watch and ((update + 1) % stage.watch_every == 0 or last):
+                self.observer.log(stage.name, update + 1, stage.watch())
             if (update + 1) % self.save_every == 0:
                 self.save(stage, update + 1, optimizer)
 

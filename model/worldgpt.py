@@ -148,6 +148,11 @@ class WorldGPT(PreTrainedModel):
         spans = {m: range(*ends[n : n + 2]) for n, m in enumerate(self.specs)}
         return [spans[m] for m in modalities]
 
+    def dynamics_parameters(self) -> list[nn.Parameter]:
+        """Return what training the dynamics changes: all that is not frozen, less the codecs."""
+        codecs = {id(p) for p in self.codecs.parameters()}
+        return [p for p in self.parameters() if p.requires_grad and id(p) not in codecs]
+
     def codec(self, modality: Modality) -> Codec:
         """Return the codec of ``modality``."""
         return self.codecs[str(modality)]  # type: ignore[return-value]

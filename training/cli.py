@@ -148,6 +148,12 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--agent-modalities", nargs="+", help="that agents observe by default; default: all"
     )
+    parser.add_argument("--schedule", help="complete (default), progressive, naive or static")
+    parser.add_argument("--without", nargs="+", metavar="IN>OUT", help="never trained combinations")
+    parser.add_argument("--sequences", type=float, help="share of the updates on whole windows")
+    parser.add_argument("--codecs-from", type=Path, metavar="MODEL", help="use its codecs")
+    parser.add_argument("--scenarios", nargs="+", help="learn from these alone")
+    parser.add_argument("--share", type=float, help="learn from this share of the transitions")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--held-out", type=float, help="share of the episodes kept for the card")
     parser.add_argument("--horizon", type=int, help="imagined steps before a dream is cut")
@@ -159,7 +165,8 @@ def _train(**options: Any) -> Figures:
     from .train import TrainConfig, train
 
     options["data"] = tuple(options["data"])
-    _to_tuple(options, "agent_modalities")
+    for name in ("agent_modalities", "without", "scenarios"):
+        _to_tuple(options, name)
     return show(train(TrainConfig(**options)))
 
 

@@ -66,6 +66,21 @@ class Episode:
         """Return the number of steps."""
         return len(self.actions)
 
+    def first(self, steps: int) -> Episode:
+        """Return the first ``steps`` of it, or all if it has no more."""
+        if steps >= len(self):
+            return self
+        return Episode(
+            {m: observed[: steps + 1] for m, observed in self.observations.items()},
+            self.actions[:steps],
+            self.rewards[:steps],
+            terminated=False,
+            truncated=True,
+            seed=self.seed,
+            present={m: there[: steps + 1] for m, there in self.present.items()},
+            scenario=self.scenario,
+        )
+
 
 @dataclass(frozen=True)
 class Description:

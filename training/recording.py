@@ -161,6 +161,36 @@ class Recording:
         test = [e for number, e in enumerate(self.episodes) if number in drawn]
         return self._with(train), self._with(test)
 
+    @property
+    def scenarios(self) -> list[str]:
+        """The scenarios of the episodes, in alphabetical order; ``[]`` if they have none."""
+        return sorted({e.scenario for e in self.episodes} - {""})
+
+    def of(self, scenarios: Sequence[str]) -> Recording:
+        """Return the episodes of ``scenarios``, all if none is named.
+
+        Raises:
+            RecordingError: a scenario has no episode.
+        """
+        unknown = set(scenarios) - set(self.scenarios)
+        if unknown:
+            raise RecordingError(
+                f"no episode is of the scenarios {sorted(unknown)}; there are {self.scenarios}."
+            )
+        return self._with([e for e in self.episodes if not scenarios or e.scenario in scenarios])
+
+    def sample(self, share: float, seed: int = 0) -> Recording:
+        """Return a ``share`` of the steps: whole episodes in random order, the last one cut."""
+        if share == 1:
+            return self
+        left, chosen = max(round(share * self.steps), 1), []
+        for number in np.random.default_rng(seed).permutation(len(self.episodes)):
+            chosen.append(self.episodes[number].first(left))
+            left -= len(chosen[-1])
+            if left <= 0:
+                break
+        return self._with(chosen)
+
     def transitions(self) -> Transitions:
         """Return all steps in one row each; observations are copied once."""
         lengths = np.array([len(episode) for episode in self.episodes])

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldgpt_env.model.batch import LossOutput
 from worldgpt_env.model.calibration import calibrate_termination
 from worldgpt_env.model.checkpoint import write_folder, write_model
 from worldgpt_env.model.configuration import RewardBins, WorldGPTConfig
+from worldgpt_env.model.curriculum import Combination, Curriculum
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.losses import LossWeights
 from worldgpt_env.model.modalities import Modality
-from worldgpt_env.model.trainer import Observer, Stage, Trainer
+from worldgpt_env.model.trainer import Observer, Trainer
 from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
 from .card import write_card
 from .observers import ProgressObserver
 from .recording import Recording
-from .windows import EncodedRecording, WindowSampler, encode_recording, sample_moments
+from .stages import HeldOut, check_codecs, train_codecs, train_dynamics
+from .windows import WindowSampler, encode_recording, sample_moments
 
 PRESET_UPDATES = {"tiny": 200, "small": 1000, "medium": 20_000}
 
@@ -57,6 +59,17 @@ class TrainConfig:
         horizon: imagined steps before truncation, stored with the model.
         agent_modalities: what agents observe by default, stored with the model; all if None. Leave
             out what tells an agent nothing: it would learn the errors of its prediction.
+        schedule: what is read and predicted, a key of :data:`~worldgpt_env.model.SCHEDULES`:
+            ``complete`` for an environment; ``progressive``, ``naive`` and ``static`` for any
+            combination of modalities, see :class:`Curriculum`.
+        without: names of combinations that are never trained, such as ``"image>audio"``.
+        sequences: share of the updates, the last ones, that learn windows of ``length``; the
+            others learn single transitions, as many of them. The schedule ``complete`` learns
+            windows alone.
+        watch_every: updates between two looks at the held-out loss of each class.
+        codecs_from: a model whose codecs are taken as they are.
+        scenarios: learn from episodes of these scenarios alone; from all by default.
+        share: learn from this share of the transitions.
         weights: of the objective.
         codecs: settings per modality, such as ``{"image": {"digits": 8}}``.
         seed: of everything.
@@ -80,6 +93,13 @@ class TrainConfig:
     held_out: float = 0.05
     horizon: int = 64
     agent_modalities: tuple[str, ...] | None = None
+    schedule: str = "complete"
+    without: tuple[str, ...] = ()
+    sequences: float = 0.2
+    watch_every: int = 100
+    codecs_from: Path | None = None
+    scenarios: tuple[str, ...] = ()
+    share: float = 1.0
     weights: LossWeights = LossWeights()
     codecs: dict[str, Any] = dataclasses.field(default_factory=dict)
     seed: int = 0
@@ -97,6 +117,21 @@ class TrainConfig:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be in [0, 1).")
         if not 0 < self.held_out < 1:
             raise ConfigurationError(f"held_out is {self.held_out}; it must be in (0, 1).")
+        if not 0 < self.share <= 1 or not 0 <= self.sequences <= 1:
+            raise ConfigurationError(
+                f"share {self.share} must be in (0, 1] and sequences {self.sequences} in [0, 1]."
+            )
+        if self.init is not None and self.codecs_from is not None:
+            raise ConfigurationError("give --init or --codecs-from; a model brings its codecs.")
+
+    def updates_of(self) -> int:
+        """Return the optimiser steps of the dynamics."""
+        return self.updates or PRESET_UPDATES[self.preset]
+
+    def curriculum(self, modalities: Sequence[Modality]) -> Curriculum:
+        """Return which combination each update learns."""
+        without = [Combination.parse(name) for name in self.without]
+        return Curriculum(modalities, self.schedule, without, self.seed)
 
 
 def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, Any]:
@@ -106,8 +141,9 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
         The figures of the run: updates, CPU-seconds, final losses, health of the codecs.
     """
     began = time.process_time()
-    recording = Recording.load(list(config.data))
+    recording = Recording.load(list(config.data)).of(config.scenarios)
     learned, held_out = recording.split(config.held_out, config.seed)
+    learned = learned.sample(config.share, config.seed)
     torch.manual_seed(config.seed)
     model = build_model(config, learned).to(config.device)
     run = config.out.parent / f"{config.out.name}.run"
@@ -116,14 +152,22 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
     train_codecs(config, model, learned, trainer)
     model.eval()
     health = check_codecs(model, held_out)
-    data = encode_recording(model, learned)
-    train_dynamics(config, model, data, trainer)
+    data, checked = encode_recording(model, learned), encode_recording(model, held_out)
+    curriculum = config.curriculum(list(model.specs))
+    train_dynamics(config, model, data, checked, curriculum, trainer)
     model.eval()
-    checked = encode_recording(model, held_out)
-    figures = calibrate_termination(model, WindowSampler(checked, config.length, 256, 0.0, 1).batch)
+    remember_combinations(model, curriculum)
+    windows = WindowSampler(checked, config.length, 256, 0.0, 1)
+    figures = calibrate_termination(model, windows.batch)
+    figures |= HeldOut(model, checked, curriculum, batches=4).losses()
     summary = {
         "world": recording.world,
         "recorded_steps": recording.steps,
+        "learned_steps": learned.steps,
+        "schedule": config.schedule,
+        "seed": config.seed,
+        "scenarios": recording.scenarios,
+        "updates": config.updates_of(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "cpu_seconds": round(time.process_time() - began, 1),
         "codecs": health,
@@ -138,105 +182,47 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
     """Return a new model of the preset's size for the recorded world, or the one to start from."""
     if config.init is not None:
         return WorldGPT.from_pretrained(config.init)
-    rewards = np.concatenate([e.rewards for e in recording.episodes])
-    low, high = float(rewards.min()), float(rewards.max())
-    bins = RewardBins(low, high if high > low else low + 1.0)
+    shared = None if config.codecs_from is None else WorldGPT.from_pretrained(config.codecs_from)
+    if shared is not None and shared.specs != recording.specs:
+        raise ConfigurationError(
+            f"the codecs of {config.codecs_from} are of {shared.specs}; the data has "
+            f"{recording.specs}."
+        )
     model = WorldGPT(
         WorldGPTConfig.from_preset(
             config.preset,
             recording.specs,
             recording.action_spec,
             world=recording.world,
-            reward=dataclasses.asdict(bins),
+            reward=dataclasses.asdict(reward_bins(recording)),
             horizon=config.horizon,
             temperature=config.temperature,
-            codecs=config.codecs,
+            codecs=config.codecs if shared is None else shared.config.codecs,
             agent_modalities=config.agent_modalities and list(config.agent_modalities),
             **({"context": config.context} if config.context else {}),
         )
     )
+    if shared is not None:
+        model.codecs.load_state_dict(shared.codecs.state_dict())
+        return model
     for modality in recording.specs:
         now, _ = sample_moments(recording, modality, 0, 2048, config.seed + 1)
         model.codec(modality).fit_statistics(now)
     return model
 
 
-def train_codecs(
-    config: TrainConfig, model: WorldGPT, recording: Recording, trainer: Trainer
-) -> None:
-    """Train each codec that has something to train, one after another."""
-    for modality in model.specs:
-        codec = model.codec(modality)
-        if not codec.trainable or config.init is not None:
-            continue
-        settings = codec.config
-
-        def loss(
-            update: int, modality: Modality = modality, rows: int = settings.batch_size
-        ) -> LossOutput:
-            now, before = sample_moments(recording, modality, update, rows, config.seed + 2)
-            output = model.codec(modality)(now.to(model.device), before.to(model.device))
-            return LossOutput(output.loss, output.metrics)
-
-        codec.train()
-        trainer.run(
-            Stage(
-                f"codec/{modality}",
-                config.codec_updates or settings.updates,
-                settings.learning_rate,
-                loss,
-                list(codec.parameters()),
-            )
-        )
-        codec.eval()
+def reward_bins(recording: Recording) -> RewardBins:
+    """Return bins over the recorded rewards; rewards that nobody recorded are NaN."""
+    rewards = np.concatenate([e.rewards for e in recording.episodes])
+    known = rewards[np.isfinite(rewards)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    return RewardBins(low, high if high > low else low + 1.0)
 
 
-def check_codecs(model: WorldGPT, recording: Recording) -> dict[str, dict[str, float]]:
-    """Return the health of every codec on observations it was not trained on.
-
-    Raises:
-        CodecCollapseError: if one of them gives different observations the same codes.
-    """
-    health = {}
-    for modality in model.specs:
-        now, _ = sample_moments(recording, modality, 0, 512, 3)
-        health[str(modality)] = model.codec(modality).health(now.to(model.device))
-    return health
-
-
-def train_dynamics(
-    config: TrainConfig, model: WorldGPT, data: EncodedRecording, trainer: Trainer
-) -> None:
-    """Train everything but the codecs on windows of codes."""
-    sampler = WindowSampler(
-        data,
-        config.length,
-        config.rows,
-        config.event_share,
-        config.seed,
-        config.rarity,
-        {modality: model.codec(modality).levels for modality in model.specs},
-        config.blurred,
-    )
-    model.train()
-    for codec in model.codecs.values():
-        codec.eval()
-    frozen = {id(p) for p in model.codecs.parameters()}
-    parameters = [p for p in model.parameters() if id(p) not in frozen]
-    device = torch.device(config.device)
-
-    def loss(update: int) -> LossOutput:
-        batch = sampler.batch(update).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=low_precision_pays(device)):
-            return model(batch, weights=config.weights)
-
-    updates = config.updates or PRESET_UPDATES[config.preset]
-    trainer.run(Stage("dynamics", updates, config.learning_rate, loss, parameters))
-
-
-def low_precision_pays(device: torch.device) -> bool:
-    """Return whether bfloat16 is faster in training: on GPUs, and on CPUs with tile units (AMX)."""
-    return device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+def remember_combinations(model: WorldGPT, curriculum: Curriculum) -> None:
+    """Store in the configuration which combinations the model has met."""
+    met = {c.name for c in curriculum.combinations} | set(model.config.combinations or ())
+    model.config.combinations = sorted(met)
 
 
 def save(
