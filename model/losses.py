@@ -1,4 +1,4 @@
-"""The objective: codes of the next state, reward, termination, ensemble, consistency."""
+"""The objective: the next state, reward, termination, ensemble, consistency."""
 
 from __future__ import annotations
 
