@@ -10,10 +10,11 @@ import numpy as np
 from worldgpt_env.model.modalities import AudioSpec, Modality, VideoSpec
 from worldgpt_env.worlds import World
 
-from .writer import Moment
+from .decode import spread
 from .players import Player
 from .sound import resample, to_mono
 from .sources import Source
+from .writer import Moment
 
 FRAMES, SIZE = 4, (64, 64)
 SAMPLES, RATE = 2048, 8192  # a quarter of a second
@@ -121,10 +122,9 @@ class ClipRecorder:
     def _moment(self, window: _Window, sound: np.ndarray) -> Moment:
         """Return a window as a state; the image is its last frame."""
         film = np.concatenate(window.film)  # (n, height, width, 3)
-        spread = np.round(np.arange(1, FRAMES + 1) * len(film) / FRAMES).astype(int) - 1
         text = window.text if window.text.startswith(self.name) else f"{self.name} {window.text}"
         numbers = window.last.get("vector", ())
-        return Moment(window.last["image"], film[spread], sound, text, numbers)
+        return Moment(window.last["image"], film[spread(len(film), FRAMES)], sound, text, numbers)
 
 
 def _take(window: _Window, observation: dict[str, np.ndarray], info: dict[str, Any]) -> None:

@@ -155,7 +155,7 @@ def _peaks(strength: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _apart(found: list[Boundary], gap: float) -> list[Boundary]:
-    """Return boundaries at least ``gap`` seconds apart: of two, the kind that counts, the clearer."""
+    """Return boundaries ``gap`` seconds apart or more; of two near ones, the kind that counts."""
     rank = {change: place for place, change in enumerate(Change)}
     kept: list[Boundary] = []
     for boundary in sorted(found, key=lambda b: (rank[b.change], -b.strength)):

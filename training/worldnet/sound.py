@@ -22,7 +22,8 @@ def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
         wanted: samples per second that it shall have.
 
     Returns:
-        ``(round(S * wanted / rate), channels)`` float32, cut to [-1, 1] where the filter overshoots.
+        ``(round(S * wanted / rate), channels)`` float32 in [-1, 1]; the filter may
+        overshoot and is cut.
     """
     count, channels = samples.shape
     if channels not in (1, 2) or rate < 1 or wanted < 1:
