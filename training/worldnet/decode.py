@@ -21,6 +21,7 @@ import av
 import numpy as np
 import soundfile
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
 from .gate import LIMITS, MediaError, MediaLimits
@@ -91,21 +92,15 @@ def decode_video(
     """
     with _decoding(name, "mp4"):
         _check_boxes(name, data)
-        rate, total = _video_header(name, data, limits)
-        if not total:  # a fragmented file does not say; count
-            total = sum(1 for _ in _frames(name, data, limits))
-        if not total:
-            raise MediaError(name, "is a clip of zero length.")
-        wanted = spread(total, frames or total)
-        kept: dict[int, np.ndarray] = {}
-        count, unpacked = 0, 0
-        for number, frame in enumerate(_frames(name, data, limits)):
-            count = number + 1
-            if number in wanted:
-                unpacked += frame.width * frame.height * 3
-                if unpacked > limits.unpacked_bytes:
-                    raise MediaError(name, f"unpacks to over {limits.unpacked_bytes} bytes.")
-                kept[number] = _upright(frame)  # (H, W, 3)
+        with _opened(name, data, limits) as container:
+            rate, total = _video_header(name, container, limits)
+            if not total:  # a fragmented file does not say; count, and begin again
+                total = sum(1 for _ in _frames(name, container, limits))
+                container.seek(0)
+            if not total:
+                raise MediaError(name, "is a clip of zero length.")
+            wanted = spread(total, frames or total)
+            kept, count = _keep(name, container, set(wanted), limits)
         if count != total:
             raise MediaError(
                 name, f"has {count} of the {total} frames that its header names: it is truncated."
@@ -181,19 +176,18 @@ def _opened(name: str, data: bytes, limits: MediaLimits) -> Iterator[InputContai
         yield container
 
 
-def _video_header(name: str, data: bytes, limits: MediaLimits) -> tuple[float, int]:
+def _video_header(name: str, container: InputContainer, limits: MediaLimits) -> tuple[float, int]:
     """Return the rate and the number of frames that the header names (0: it does not say)."""
-    with _opened(name, data, limits) as container:
-        stream = container.streams.video[0]
-        _check_pixels(name, stream.codec_context.width, stream.codec_context.height, limits)
-        _check_frames(name, stream.frames, limits)
-        seconds = float((stream.duration or 0) * (stream.time_base or 0))
-        if seconds > limits.seconds:
-            raise MediaError(name, f"lasts {seconds:.0f} s and the limit is {limits.seconds:g} s.")
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
-        if not 0 < rate < math.inf:
-            raise MediaError(name, "does not say how many frames a second it has.")
-        return rate, stream.frames
+    stream = container.streams.video[0]
+    _check_pixels(name, stream.codec_context.width, stream.codec_context.height, limits)
+    _check_frames(name, stream.frames, limits)
+    seconds = float((stream.duration or 0) * (stream.time_base or 0))
+    if seconds > limits.seconds:
+        raise MediaError(name, f"lasts {seconds:.0f} s and the limit is {limits.seconds:g} s.")
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    if not 0 < rate < math.inf:
+        raise MediaError(name, "does not say how many frames a second it has.")
+    return rate, stream.frames
 
 
 def _check_frames(name: str, count: int, limits: MediaLimits) -> None:
@@ -201,21 +195,33 @@ def _check_frames(name: str, count: int, limits: MediaLimits) -> None:
         raise MediaError(name, f"has over {limits.frames} frames, the limit.")
 
 
-def _frames(name: str, data: bytes, limits: MediaLimits) -> Iterator[av.VideoFrame]:
+def _frames(name: str, container: InputContainer, limits: MediaLimits) -> Iterator[av.VideoFrame]:
     """Decode frame after frame; one that the decoder had to guess is refused."""
-    with _opened(name, data, limits) as container:
-        for number, frame in enumerate(container.decode(video=0)):
-            _check_frames(name, number + 1, limits)
-            _check_pixels(name, frame.width, frame.height, limits)
-            if frame.is_corrupt:
-                raise MediaError(name, f"is damaged in frame {number}.")
-            yield frame
+    for number, frame in enumerate(container.decode(video=0)):
+        _check_frames(name, number + 1, limits)
+        _check_pixels(name, frame.width, frame.height, limits)
+        if frame.is_corrupt:
+            raise MediaError(name, f"is damaged in frame {number}.")
+        yield frame
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """Return ``(H, W, 3)`` uint8, turned as the file says that it is to be shown."""
-    turns = round(frame.rotation / 90) % 4  # counterclockwise
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+def _keep(
+    name: str, container: InputContainer, wanted: set[int], limits: MediaLimits
+) -> tuple[dict[int, np.ndarray], int]:
+    """Return the ``wanted`` frames, ``(H, W, 3)`` uint8 and upright, and how many there are."""
+    kept: dict[int, np.ndarray] = {}
+    count = unpacked = 0
+    colours = VideoReformatter()  # one for the clip: it is dear to make
+    for frame in _frames(name, container, limits):
+        if count in wanted:
+            unpacked += frame.width * frame.height * 3
+            if unpacked > limits.unpacked_bytes:
+                raise MediaError(name, f"unpacks to over {limits.unpacked_bytes} bytes.")
+            turns = round(frame.rotation / 90) % 4  # counterclockwise, as it is to be shown
+            pixels = colours.reformat(frame, format="rgb24").to_ndarray()
+            kept[count] = np.ascontiguousarray(np.rot90(pixels, turns))  # (H, W, 3)
+        count += 1
+    return kept, count
 
 
 def _check_png(name: str, data: bytes) -> None:
