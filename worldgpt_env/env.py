@@ -55,12 +55,15 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
 
     A flat `Dict` of the modalities that the world has, in this order. `obs_mode="decoded"`:
 
-    | key    | space                                      | meaning and unit                       |
-    |--------|--------------------------------------------|----------------------------------------|
-    | image  | `Box(0, 255, (height, width, 3), uint8)`   | RGB                                    |
-    | audio  | `Box(-1, 1, (samples, channels), float32)` | sound since the last action, 1 is full |
-    | text   | `Box(0, words - 1, (slots,), int64)`       | word ids; 0 is an empty slot           |
-    | vector | `Box(low, high, (numbers,), float32)`      | named numbers, in units of the world   |
+    | key    | space                                            | meaning and unit                  |
+    |--------|--------------------------------------------------|-----------------------------------|
+    | image  | `Box(0, 255, (height, width, 3), uint8)`         | RGB                               |
+    | video  | `Box(0, 255, (frames, height, width, 3), uint8)` | frames since the last action, RGB |
+    | audio  | `Box(-1, 1, (samples, channels), float32)`       | sound since then, 1 is full scale |
+    | text   | `Box(0, words - 1, (slots,), int64)`             | word ids; 0 is an empty slot      |
+    | vector | `Box(low, high, (numbers,), float32)`            | numbers, in units of the world    |
+
+    The last frame of a video is the newest: the moment that the image shows.
 
     `obs_mode="latent"` gives what the model itself works with, `Box(-1, 1, (size,), float32)` under
     the same keys: a policy learns from it several times faster, and plays in the real world behind
@@ -78,7 +81,9 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
 
     - `{"index": 3}`: the start state of this number;
     - `{"observation": obs}`: your own observation, all modalities, in the decoded spaces above;
-    - `{"description": "the door is open"}`: the start state whose words come nearest.
+    - `{"description": "the door is open"}`: the start state whose words come nearest;
+    - `{"generate": "the door is open"}`: imagined from these words alone, by a model with text
+      actions that learned it.
 
     ## Episode End
 
@@ -95,7 +100,9 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     | consistency  | how well the modalities agree, in [0, 1]; 1 after `reset`                   |
     | text         | the words of the state as a sentence; `""` in a world without text          |
     | truncated_by | `""`, `"horizon"` or `"uncertainty"`                                        |
-    | start_index  | after `reset` only: number of the start state, -1 for an own observation    |
+    | start_index  | after `reset` only: number of the start state, -1 if it is none of them     |
+    | match        | after a `reset` with words: how well the state fits them, in [0, 1]         |
+    | absent       | after a `reset` into a state that lacks modalities: a tuple of their keys   |
 
     ## Arguments
 
@@ -180,7 +187,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin an episode in a real state.
+        """Begin an episode, in a real state if nothing else is asked for.
 
         Args:
             seed: a whole number from 0: the same seed and actions give the same dream.
@@ -202,7 +209,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
             "consistency": 1.0,
             "text": self.simulator.texts(state)[0],
             "truncated_by": "",
-            "start_index": int(self.simulator.start_index[0]),
+            **self.simulator.start_info(0),
         }
         if self.render_mode == "human":
             self._show()

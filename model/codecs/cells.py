@@ -156,7 +156,7 @@ class CellCodec(Codec):
         cells = self._cut(raw)
         target = self._normalise(cells)  # (B, C, P)
         with torch.autocast(raw.device.type, torch.bfloat16):
-            drawn = self.decoder(self.fsq(self.encoder(target)))
+            drawn = self.decoder(self.fsq(self.encoder(self._view(target))))
         error = _pixels(drawn.float() - target).square().sum(-2)  # (B, C, frames, 256)
         weight = self.colour_weight[_colour(cells)]
         loss = (error * weight).sum() / weight.sum()
@@ -215,9 +215,13 @@ class CellCodec(Codec):
         """Return cells ``(B, C, P)`` of 0 to 255, less the median frame, as shares of 255."""
         return (cells - self.median) * (1 / 255)
 
+    def _view(self, cells: Tensor) -> Tensor:
+        """Return normalised cells ``(B, C, P)`` as the encoder sees them."""
+        return cells
+
     def _encode(self, raw: Tensor) -> Tensor:
         """Encode one micro-batch, in full precision so that rounding is the same everywhere."""
-        return self.fsq.codes(self.encoder(self._normalise(self._cut(raw))))
+        return self.fsq.codes(self.encoder(self._view(self._normalise(self._cut(raw)))))
 
     def _decode(self, codes: Tensor) -> Tensor:
         """Decode one micro-batch."""

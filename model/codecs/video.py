@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..modalities import Modality, VideoSpec
@@ -18,7 +19,10 @@ class VideoCodecConfig(CellCodecConfig):
 
 
 class VideoCodec(CellCodec):
-    """Codes clips of any size in multiples of 16 pixels: one cell lasts through all frames."""
+    """Codes clips of any size in multiples of 16 pixels: one cell lasts through all frames.
+
+    The encoder sees the newest frame, and how each earlier one differs from it.
+    """
 
     modality = Modality.VIDEO
     spec: VideoSpec
@@ -26,6 +30,12 @@ class VideoCodec(CellCodec):
     def __init__(self, spec: VideoSpec, config: VideoCodecConfig | None = None) -> None:
         """Make one cell per 16 x 16 pixels of ``spec``."""
         super().__init__(spec, config or VideoCodecConfig(), frames=spec.frames)
+
+    def _view(self, cells: Tensor) -> Tensor:
+        """Return cells ``(B, C, P)`` with every frame but the newest less the newest."""
+        frames = cells.unflatten(2, (self.frames, -1))  # (B, C, frames, 768)
+        newest = frames[:, :, -1:]
+        return torch.cat([frames[:, :, :-1] - newest, newest], 2).flatten(2)
 
     def errors(self, raw: Tensor, drawn: Tensor) -> dict[str, float]:
         """Add the errors of pixels that change within a clip, beside those of its newest frame.
