@@ -21,8 +21,9 @@ from torch import Tensor
 from worldgpt_env.errors import ClosedEnvironmentError, ConfigurationError, ResetNeededError
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import Modality
-from worldgpt_env.simulator import DEFAULT_WORLD, Simulator, SimulatorConfig, SimulatorStep
+from worldgpt_env.simulator import DEFAULT_WORLD, Simulator, SimulatorConfig
 from worldgpt_env.start_states import StartStates
+from worldgpt_env.step import SimulatorStep
 
 Observation = dict[str, np.ndarray]
 
@@ -113,8 +114,7 @@ class ImaginedVecEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:], self._actions = 0, 0, None
-        starts = self.simulator.start_index.tolist()
-        self.reset_infos = [{"start_index": start} for start in starts]
+        self.reset_infos = [self.simulator.start_info(row) for row in range(self.num_envs)]
         return self.simulator.observe()
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -169,7 +169,7 @@ class ImaginedVecEnv(VecEnv):
         for key, values in begun.items():
             observation[key][rows] = values
         for row in rows.tolist():
-            self.reset_infos[row] = {"start_index": int(self.simulator.start_index[row])}
+            self.reset_infos[row] = self.simulator.start_info(row)
 
     def get_state(self) -> dict[str, Tensor]:
         """Return all that the future of the dreams depends on, as tensors by name (copies)."""

@@ -106,7 +106,7 @@ def test_no_first_moments_is_an_error_only_where_they_are_needed(start_states: S
 
 @pytest.mark.parametrize("words", ["the door is open", "Open DOOR", "red key"])
 def test_words_find_the_states_that_hold_them(start_states: StartStates, words: str) -> None:
-    found = start_states.nearest(words, TEXT, seed_keys(list(range(20))))
+    found = start_states.descriptions(TEXT).nearest(words, seed_keys(list(range(20)))).index
     assert len(set(found)) > 1  # equals are chosen at random
     for index in found:
         ids = start_states.codes[Modality.TEXT][index, :, 0].numpy()
@@ -118,4 +118,4 @@ def test_unknown_words_are_an_error_that_lists_the_known(
     start_states: StartStates, words: str
 ) -> None:
     with pytest.raises(InvalidOptionError, match="some of these words: a closed door is key"):
-        start_states.nearest(words, TEXT, seed_keys([0]))
+        start_states.descriptions(TEXT).nearest(words, seed_keys([0]))

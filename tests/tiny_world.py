@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -78,6 +78,7 @@ class TinyEpisode:
     """One recorded episode."""
 
     observations: dict[Modality, np.ndarray]
+    present: dict[Modality, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass

@@ -22,7 +22,8 @@ class Rows:
         episodes: ``(N,)`` int64, episodes since that seed was set; -1 in a row never reset.
         steps: ``(N,)`` int64, steps of the episode.
         ended: ``(N,)`` bool, whether the episode has ended.
-        start_index: ``(N,)`` int64, the start state of the episode; -1 for an own observation.
+        start_index: ``(N,)`` int64, the start state of the episode; -1 if it is none of them.
+        match: ``(N,)`` float64, how well it fits the words that were asked for; -1 if none were.
     """
 
     seeds: Keys
@@ -30,13 +31,15 @@ class Rows:
     steps: np.ndarray
     ended: np.ndarray
     start_index: np.ndarray
+    match: np.ndarray
 
     @classmethod
     def new(cls, count: int) -> Rows:
         """Return ``count`` rows that were never reset."""
         never = np.full(count, -1, np.int64)
         steps, ended = np.zeros(count, np.int64), np.zeros(count, bool)
-        return cls(np.zeros(count, np.uint64), never, steps, ended, never.copy())
+        unasked = np.full(count, -1.0)
+        return cls(np.zeros(count, np.uint64), never, steps, ended, never.copy(), unasked)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -75,11 +78,17 @@ class Rows:
         return keys, episodes
 
     def begin(
-        self, chosen: np.ndarray, keys: Keys, episodes: np.ndarray, index: np.ndarray
+        self,
+        chosen: np.ndarray,
+        keys: Keys,
+        episodes: np.ndarray,
+        index: np.ndarray,
+        match: np.ndarray,
     ) -> None:
         """Start the episodes that :meth:`next_episodes` announced, from start states ``index``."""
         self.seeds[chosen], self.episodes[chosen] = keys, episodes
-        self.steps[chosen], self.ended[chosen], self.start_index[chosen] = 0, False, index
+        self.steps[chosen], self.ended[chosen] = 0, False
+        self.start_index[chosen], self.match[chosen] = index, match
 
     def draw(self, stream: Stream) -> Keys:
         """Return the random keys of this step, ``(N,)``."""

@@ -23,11 +23,14 @@ from .errors import (
     ResetNeededError,
     WorldMismatchError,
 )
+from .opening import open_model
+from .presence import absent_keys, partial
 from .randomness import Stream, draw_keys, noise_keys, uniforms
 from .rows import Rows
 from .spaces import ActionGate, action_space, choose_modalities, decoded_space, latent_space
 from .start_states import StartStates
 from .starting import ResetOptions, Starter
+from .step import SimulatorStep
 
 DEFAULT_WORLD = "doom-audio"
 """The embedded world that opens when none is named."""
@@ -71,29 +74,6 @@ class SimulatorConfig:
                 raise ConfigurationError(f"{name} is {value!r}; use a number from 0.")
         if not math.isfinite(self.uncertainty_penalty) or self.temperature == math.inf:
             raise ConfigurationError("temperature and uncertainty_penalty must be finite.")
-
-
-@dataclass(frozen=True)
-class SimulatorStep:
-    """What one step did to every row; a row that had ended before stands still with reward 0.
-
-    Attributes:
-        state: the states now, per modality ``(N, C, G)``.
-        reward: ``(N,)`` float32, after the uncertainty penalty.
-        terminated: ``(N,)`` bool, the world ended.
-        truncated: ``(N,)`` bool, the dream was cut; never together with ``terminated``.
-        uncertainty: ``(N,)`` float32, at least 0.
-        consistency: ``(N,)`` float32 in [0, 1].
-        truncated_by: ``(N,)`` object array of ``""``, ``"horizon"`` or ``"uncertainty"``.
-    """
-
-    state: State
-    reward: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    uncertainty: np.ndarray
-    consistency: np.ndarray
-    truncated_by: np.ndarray
 
 
 class Simulator:
@@ -144,6 +124,7 @@ class Simulator:
         self._starter = Starter(self.model, self.config.start_states)
         self._imagination = self.model.imagination(self.num_envs, temperature=self.temperature)
         self._state: State = {}
+        self._present = {m: torch.ones(self.num_envs, dtype=torch.bool) for m in self.specs}
         self._rows = Rows.new(self.num_envs)
 
     @property
@@ -164,13 +145,24 @@ class Simulator:
 
     @property
     def start_index(self) -> np.ndarray:
-        """``(N,)`` int64: the start state of each episode, -1 where it was an own observation."""
+        """``(N,)`` int64: the start state of each episode, -1 where it was none of them."""
         return self._rows.start_index.copy()
 
     @property
     def start_states(self) -> StartStates:
         """The states that episodes start from."""
         return self._starter.states
+
+    def start_info(self, row: int) -> dict[str, Any]:
+        """Return what ``info`` says of the start of a row that has just been reset.
+
+        ``start_index``; ``match`` if words were asked for; ``absent`` if modalities are missing.
+        """
+        info: dict[str, Any] = {"start_index": int(self._rows.start_index[row])}
+        if self._rows.match[row] >= 0:
+            info["match"] = float(self._rows.match[row])
+        missing = absent_keys(self._present, row)
+        return info | ({"absent": missing} if missing else {})
 
     # episodes -----------------------------------------------------------------------------------
 
@@ -185,8 +177,8 @@ class Simulator:
         Args:
             rows: ``(N,)`` bool mask or row numbers, all by default.
             seeds: one per chosen row; ``None`` goes on with the randomness of the row.
-            options: ``{"index": i}``, ``{"observation": raw}`` or ``{"description": text}``, one
-                value for all chosen rows or one per row.
+            options: ``{"index": i}``, ``{"observation": raw}``, ``{"description": text}`` or
+                ``{"generate": text}``, one value for all chosen rows or one per row.
 
         Returns:
             The states of all rows.
@@ -195,13 +187,16 @@ class Simulator:
         parsed = ResetOptions.parse(options, len(chosen))
         seed_of, episodes = self._rows.next_episodes(chosen, seeds)
         keys = draw_keys(seed_of, episodes, np.zeros_like(episodes), Stream.START)
-        state, index = self._starter.start(parsed, keys)
+        start = self._starter.start(parsed, keys)
         if not self._state:
-            self._state = {m: c.new_zeros(self.num_envs, *c.shape[1:]) for m, c in state.items()}
+            shapes = {m: (self.num_envs, *c.shape[1:]) for m, c in start.state.items()}
+            self._state = {m: c.new_zeros(shapes[m]) for m, c in start.state.items()}
         place = torch.from_numpy(chosen).to(self.model.device)
-        self._state = {m: c.index_copy(0, place, state[m]) for m, c in self._state.items()}
+        self._state = {m: c.index_copy(0, place, start.state[m]) for m, c in self._state.items()}
+        for modality, there in self._present.items():
+            there[chosen] = start.present.get(modality, torch.tensor(True))
         self._imagination.reset(place)
-        self._rows.begin(chosen, seed_of, episodes, index)
+        self._rows.begin(chosen, seed_of, episodes, start.index, start.match)
         return self._state
 
     def step(self, actions: np.ndarray | Sequence[str]) -> SimulatorStep:
@@ -222,7 +217,8 @@ class Simulator:
             noise = torch.from_numpy(noise_keys(self._rows.draw(Stream.DYNAMICS))).to(device)
         try:
             action = torch.from_numpy(actions).to(device)
-            return self._advance(self._imagination.step(self._state, action, noise))
+            missing = {m: there.to(device) for m, there in partial(self._present).items()}
+            return self._advance(self._imagination.step(self._state, action, noise, missing))
         except NonFiniteError:
             # What is not finite stays in the ring, so a new one is needed.
             self._imagination = self.model.imagination(self.num_envs, temperature=self.temperature)
@@ -248,6 +244,8 @@ class Simulator:
         reward = np.where(terminated, rewards[:, 1], rewards[:, 0])
         reward = reward - np.float32(self.config.uncertainty_penalty) * uncertainty
         self._state = self._keep_ended(prediction.state)
+        for there in self._present.values():
+            there |= torch.from_numpy(live)  # whatever a row lacked is now predicted
         self._rows.steps = steps
         self._rows.ended = ~live | terminated | lost | late
         return SimulatorStep(
@@ -303,6 +301,7 @@ class Simulator:
         other.num_envs = len(chosen)
         other._imagination = self._imagination.select(place)
         other._state = {modality: codes[place] for modality, codes in self._state.items()}
+        other._present = {m: there[torch.from_numpy(chosen)] for m, there in self._present.items()}
         other._rows = self._rows.select(chosen, seeds)
         return other
 
@@ -311,8 +310,9 @@ class Simulator:
         self._need_reset("get_state")
         state = {f"state/{modality}": codes.clone() for modality, codes in self._state.items()}
         memory = {f"imagination/{name}": t for name, t in self._imagination.snapshot().items()}
+        there = {f"present/{modality}": t.clone() for modality, t in self._present.items()}
         rows = {f"rows/{name}": t for name, t in self._rows.to_tensors().items()}
-        return state | memory | rows
+        return state | there | memory | rows
 
     def set_state(self, state: Mapping[str, Tensor]) -> None:
         """Return to what :meth:`get_state` of a simulator of the same model and size gave.
@@ -325,6 +325,8 @@ class Simulator:
         device = self.model.device
         codes = _under("state/", state)
         self._state = {m: codes[str(m)].to(device, copy=True) for m in self.specs}
+        there = _under("present/", state)
+        self._present = {m: there[str(m)].cpu().clone() for m in self.specs}
         self._rows = Rows.from_tensors(_under("rows/", state))
 
     # parts --------------------------------------------------------------------------------------
@@ -333,14 +335,16 @@ class Simulator:
         """Refuse a state that is not one of this model and number of rows."""
         if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
             raise WorldMismatchError("this is no state; pass what get_state() returned.")
-        wanted = {
-            f"imagination/{name}": t.shape for name, t in self._imagination.snapshot().items()
-        }
+        memory = self._imagination.snapshot()
+        memory.pop("absent", None)  # only there once a row has missed a modality
+        wanted = {f"imagination/{name}": t.shape for name, t in memory.items()}
         for modality in self.specs:
             codec = self.model.codec(modality)
             wanted[f"state/{modality}"] = torch.Size((self.num_envs, codec.cells, codec.digits))
+            wanted[f"present/{modality}"] = torch.Size((self.num_envs,))
         wanted |= {f"rows/{name}": t.shape for name, t in self._rows.to_tensors().items()}
-        if {name: t.shape for name, t in state.items()} != wanted:
+        found = {name: t.shape for name, t in state.items() if name != "imagination/absent"}
+        if found != wanted:
             raise WorldMismatchError(
                 f"this state is of another model or not of {self.num_envs} rows; "
                 "pass what get_state() of the same world and number of rows returned."
@@ -356,22 +360,6 @@ class Simulator:
     def _need_reset(self, what: str) -> None:
         if not self.started:
             raise ResetNeededError(f"{what} needs every row to be reset once: call reset() first.")
-
-
-def open_model(model: WorldGPT | str | Path, device: str | torch.device | None = None) -> WorldGPT:
-    """Return the model of an embedded name or a folder, or ``model`` itself, ready to imagine.
-
-    Raises:
-        CheckpointError: there is no such model, or it is damaged.
-    """
-    if isinstance(model, str | Path):
-        return WorldGPT.from_pretrained(model, device or "cpu")
-    if not isinstance(model, WorldGPT):
-        raise ConfigurationError(
-            f"model is a {type(model).__name__}; pass the name of an embedded world, the folder "
-            "of a model, or a WorldGPT."
-        )
-    return (model if device is None else model.to(device)).eval()
 
 
 def _finite(name: str, values: Tensor) -> np.ndarray:

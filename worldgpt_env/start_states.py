@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,20 +15,28 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from worldgpt_env.model.batch import State
+from worldgpt_env.model.batch import Presence, State
+from worldgpt_env.model.codecs import Codec
 from worldgpt_env.model.modalities import Modality, TextSpec
 
-from .errors import CheckpointError, InvalidOptionError, MissingStartStatesError
+from .descriptions import Descriptions
+from .errors import CheckpointError, MissingStartStatesError
+from .presence import neutral_codes
 from .randomness import Keys, uniforms
 
 FILE_NAME = "start_states.safetensors"
+PRESENT = "present/"
 KINDS = ("first", "visited", "mixed")
 
 
 class RecordedEpisode(Protocol):
-    """An episode of a recording: per modality ``(T + 1, *shape)``, the last moment not acted in."""
+    """An episode of a recording: per modality ``(T + 1, *shape)``, the last moment not acted in.
+
+    ``present`` says per modality ``(T + 1,)`` which moments have it; all if it is not named.
+    """
 
     observations: Mapping[Modality, np.ndarray]
+    present: Mapping[Modality, np.ndarray]
 
 
 class Recorded(Protocol):
@@ -38,10 +46,14 @@ class Recorded(Protocol):
 
 
 class Encoder(Protocol):
-    """Whatever turns raw observations into states, as :meth:`WorldGPT.encode`."""
+    """Whatever turns raw observations into states, as :class:`WorldGPT`."""
 
     def encode(self, observation: Mapping[Any, Any]) -> State:
         """Return the codes of a batch of raw observations."""
+        ...
+
+    def codec(self, modality: Modality) -> Codec:
+        """Return the codec of ``modality``."""
         ...
 
 
@@ -50,21 +62,25 @@ class StartStates:
     """Real states that episodes may start from.
 
     Attributes:
-        codes: per modality ``(R, C, G)`` codes, uint8 where they fit, else int16.
+        codes: per modality ``(R, C, G)`` codes, uint8 where they fit, else int16; or float32
+            embeddings. Neutral ones where a modality is absent, see :func:`neutral_codes`.
         first: ``(R,)`` bool, whether the state is the first of its episode.
         episode: ``(R,)`` int32, number of the episode in the recording.
         step: ``(R,)`` int32, number of the moment in its episode.
+        present: per modality ``(R,)`` bool, which states have it; all if it is not named.
     """
 
     codes: State
     first: Tensor
     episode: Tensor
     step: Tensor
+    present: Presence = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse an empty set and parts of different lengths."""
         lengths = {str(modality): len(codes) for modality, codes in self.codes.items()}
         lengths |= {"first": len(self.first), "episode": len(self.episode), "step": len(self.step)}
+        lengths |= {f"present/{modality}": len(there) for modality, there in self.present.items()}
         if len(set(lengths.values())) != 1 or not self.codes or not len(self.first):
             raise CheckpointError(f"start states need parts of one length above 0, not {lengths}.")
 
@@ -92,18 +108,15 @@ class StartStates:
         shuffled = np.random.default_rng(seed).permutation(len(moments)).tolist()
         order = sorted(shuffled, key=lambda place: moments[place][1] > 0)[:limit]  # stable
         chosen = sorted(moments[place] for place in order)
-        parts = []
-        for start in range(0, len(chosen), 256):
-            block = chosen[start : start + 256]
-            parts.append(model.encode(_gather(recording, block)))
         numbers = torch.tensor(chosen, dtype=torch.int32).reshape(-1, 2)  # (R, 2)
+        there = _gather_presence(recording, chosen)
+        modalities = recording.episodes[chosen[0][0]].observations if chosen else {}
         return cls(
-            codes={m: _small(torch.cat([part[m] for part in parts])) for m in parts[0]}
-            if parts
-            else {},
+            codes={m: _encode(model, recording, chosen, m, there.get(m)) for m in modalities},
             first=numbers[:, 1] == 0,
             episode=numbers[:, 0].contiguous(),
             step=numbers[:, 1].contiguous(),
+            present=there,
         )
 
     @classmethod
@@ -124,12 +137,14 @@ class StartStates:
         try:
             parts = load_file(path)
             rest = {name: parts.pop(name) for name in ("first", "episode", "step")}
+            there = {name: parts.pop(name) for name in list(parts) if name.startswith(PRESENT)}
             codes = {Modality(name): parts[name] for name in sorted(parts)}
+            present = {Modality(name.removeprefix(PRESENT)): there[name] for name in sorted(there)}
         except (SafetensorError, KeyError, ValueError) as error:
             raise CheckpointError(
                 f"{path} holds no start states ({error}); copy it again."
             ) from error
-        return cls({m: codes[m] for m in Modality if m in codes}, **rest)
+        return cls({m: codes[m] for m in Modality if m in codes}, **rest, present=present)
 
     def save(self, path: str | Path) -> Path:
         """Write the file ``path``, or into the folder ``path``, replacing an old file whole."""
@@ -137,6 +152,7 @@ class StartStates:
         path = path / FILE_NAME if path.is_dir() else path
         parts = {str(modality): codes.contiguous() for modality, codes in self.codes.items()}
         parts |= {"first": self.first, "episode": self.episode, "step": self.step}
+        parts |= {f"{PRESENT}{modality}": there for modality, there in self.present.items()}
         unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             save_file(parts, unfinished)
@@ -148,12 +164,28 @@ class StartStates:
     def subset(self, keep: Tensor) -> StartStates:
         """Return the states that ``keep`` ``(R,)`` bool or indices names, ``states.first`` say."""
         codes = {modality: part[keep] for modality, part in self.codes.items()}
-        return StartStates(codes, self.first[keep], self.episode[keep], self.step[keep])
+        present = {modality: there[keep] for modality, there in self.present.items()}
+        return StartStates(codes, self.first[keep], self.episode[keep], self.step[keep], present)
 
     def select(self, indices: np.ndarray) -> State:
-        """Return the states at ``indices`` ``(B,)``, per modality ``(B, C, G)`` int64."""
+        """Return the states at ``indices`` ``(B,)``, per modality ``(B, C, G)``."""
         rows = torch.from_numpy(np.array(indices, np.int64))
-        return {modality: codes[rows].long() for modality, codes in self.codes.items()}
+        chosen = {modality: codes[rows] for modality, codes in self.codes.items()}
+        return {m: part if part.is_floating_point() else part.long() for m, part in chosen.items()}
+
+    def presence(self, indices: np.ndarray) -> Presence:
+        """Return which of the states at ``indices`` ``(B,)`` have a modality, ``(B,)`` bool each.
+
+        A modality that all start states have is not named.
+        """
+        rows = torch.from_numpy(np.array(indices, np.int64))
+        return {modality: there[rows] for modality, there in self.present.items()}
+
+    def descriptions(self, spec: TextSpec) -> Descriptions:
+        """Return the words of the states, to be searched."""
+        ids = self.codes[Modality.TEXT].numpy()[..., 0]  # (R, slots)
+        there = self.present.get(Modality.TEXT, torch.ones(len(self), dtype=torch.bool))
+        return Descriptions(ids, spec, there.numpy())
 
     def sample(self, kind: str, keys: Keys) -> np.ndarray:
         """Return one index per key, ``(B,)`` int64.
@@ -179,42 +211,44 @@ class StartStates:
             return visited
         return np.where(from_first, firsts[(draws * len(firsts)).astype(np.int64)], visited)
 
-    def nearest(self, description: str, spec: TextSpec, keys: Keys) -> np.ndarray:
-        """Return per key the index ``(B,)`` of a state whose words come nearest to ``description``.
 
-        The nearest states hold the most of the given words and the fewest others; among equals the
-        key chooses.
-
-        Raises:
-            InvalidOptionError: a word occurs in no start state.
-        """
-        words = np.zeros((len(self), len(spec.vocabulary)), bool)  # (R, V)
-        slots = self.codes[Modality.TEXT].numpy()[..., 0].astype(np.int64)  # (R, L)
-        np.put_along_axis(words, slots, True, axis=1)
-        words[:, 0] = False  # the empty word
-        known = [spec.vocabulary[word] for word in np.flatnonzero(words.any(0))]
-        asked = description.lower().split()
-        unknown = sorted(set(asked) - set(known))
-        if unknown or not asked:
-            raise InvalidOptionError(
-                f"no start state is described by {unknown or 'an empty description'}; "
-                f"use some of these words: {' '.join(sorted(known))}."
-            )
-        wanted = np.isin(np.array(spec.vocabulary), asked)  # (V,)
-        score = (words & wanted).sum(1) - (words & ~wanted).sum(1) / len(spec.vocabulary)  # (R,)
-        best = np.flatnonzero(score == score.max())
-        return best[(uniforms(keys) * len(best)).astype(np.int64)]
+def _gather_presence(recording: Recorded, moments: list[tuple[int, int]]) -> Presence:
+    """Return which ``(episode, step)`` pairs have a modality, for those that some lack."""
+    found = {}
+    for modality in {m: None for episode in recording.episodes for m in episode.present}:
+        rows = [
+            modality not in recording.episodes[e].present
+            or bool(recording.episodes[e].present[modality][t])
+            for e, t in moments
+        ]
+        found[modality] = torch.tensor(rows, dtype=torch.bool)
+    return {modality: there for modality, there in found.items() if not there.all()}
 
 
-def _gather(recording: Recorded, moments: list[tuple[int, int]]) -> dict[Modality, np.ndarray]:
-    """Return the observations at ``(episode, step)`` pairs as one batch."""
-    modalities = recording.episodes[moments[0][0]].observations
-    return {
-        m: np.stack([np.asarray(recording.episodes[e].observations[m][t]) for e, t in moments])
-        for m in modalities
-    }
+def _encode(
+    model: Encoder,
+    recording: Recorded,
+    moments: list[tuple[int, int]],
+    modality: Modality,
+    there: Tensor | None,
+) -> Tensor:
+    """Return the codes ``(R, C, G)`` of a modality at ``(episode, step)`` pairs, 256 at a time."""
+    rows = range(len(moments)) if there is None else torch.nonzero(there)[:, 0].tolist()
+    parts = []
+    for start in range(0, len(rows), 256):
+        block = [moments[row] for row in rows[start : start + 256]]
+        raw = np.stack([recording.episodes[e].observations[modality][t] for e, t in block])
+        parts.append(model.encode({modality: raw})[modality].cpu())
+    if there is None:
+        return _small(torch.cat(parts))
+    codes = neutral_codes(model.codec(modality)).repeat(len(moments), 1, 1)  # (R, C, G)
+    if parts:
+        codes[there] = torch.cat(parts)
+    return _small(codes)
 
 
 def _small(codes: Tensor) -> Tensor:
     """Return codes in the smallest dtype of the file format that holds them."""
-    return codes.cpu().to(torch.uint8 if int(codes.max()) < 256 else torch.int16)
+    if codes.is_floating_point():
+        return codes.float()
+    return codes.to(torch.uint8 if int(codes.max()) < 256 else torch.int16)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.batch import State
+from worldgpt_env.model.batch import Presence, State
 from worldgpt_env.model.checkpoint import resolve
 from worldgpt_env.model.modalities import Modality, TextSpec
 
+from .descriptions import Descriptions
 from .errors import (
     ConfigurationError,
     InvalidObservationError,
@@ -22,11 +24,12 @@ from .errors import (
     MissingStartStatesError,
     WorldMismatchError,
 )
+from .imagined_start import imagine_start
 from .randomness import Keys
 from .spaces import check_observation
 from .start_states import KINDS, StartStates
 
-OPTIONS = ("index", "observation", "description")
+OPTIONS = ("index", "observation", "description", "generate")
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,13 @@ class ResetOptions:
         index: ``(B,)`` int64, places in the start states.
         observation: a raw observation, one for all rows or batched; checked where it is encoded.
         description: one text per row, to find the nearest start state by its words.
+        generate: one text per row, to imagine a start state from words alone.
     """
 
     index: np.ndarray | None = None
     observation: Mapping[Any, np.ndarray] | None = None
     description: tuple[str, ...] | None = None
+    generate: tuple[str, ...] | None = None
 
     @classmethod
     def parse(cls, options: Any, rows: int) -> ResetOptions:
@@ -55,18 +60,39 @@ class ResetOptions:
         if not isinstance(options, Mapping) or set(options) - set(OPTIONS) or len(options) > 1:
             raise InvalidOptionError(
                 f"reset(options={options!r:.120}) is not understood; pass one of "
-                '{"index": 3}, {"observation": observation}, {"description": "words"}.'
+                '{"index": 3}, {"observation": observation}, {"description": "words"}, '
+                '{"generate": "words"}.'
             )
         if "index" in options:
             return cls(index=_parse_index(options["index"], rows))
         if "description" in options:
-            return cls(description=_parse_description(options["description"], rows))
+            return cls(description=_parse_texts("description", options["description"], rows))
+        if "generate" in options:
+            return cls(generate=_parse_texts("generate", options["generate"], rows))
         if "observation" in options and not isinstance(options["observation"], Mapping):
             raise InvalidObservationError(
                 f"the observation is a {type(options['observation']).__name__}; "
                 "pass a dict with one array per modality."
             )
         return cls(observation=options.get("observation"))
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where new episodes begin.
+
+    Attributes:
+        state: per modality ``(B, C, G)``.
+        index: ``(B,)`` int64, places in the start states; -1 where the state is none of them.
+        match: ``(B,)`` float64 in [0, 1], how well the state fits the words that were asked for;
+            -1 where none were.
+        present: per modality ``(B,)`` bool, which rows have it; all if it is not named.
+    """
+
+    state: State
+    index: np.ndarray
+    match: np.ndarray
+    present: Presence = field(default_factory=dict)
 
 
 class Starter:
@@ -109,61 +135,77 @@ class Starter:
             self._states = self._fitting(StartStates.load(resolve(name)))
         return self._states
 
-    def start(self, options: ResetOptions, keys: Keys) -> tuple[State, np.ndarray]:
-        """Return the first states of new episodes and where they are in the start states.
+    def start(self, options: ResetOptions, keys: Keys) -> Start:
+        """Return the first states of new episodes.
 
         Args:
             options: of the reset.
             keys: ``(B,)`` one random key per episode.
-
-        Returns:
-            States ``(B, C, G)`` per modality, and indices ``(B,)`` int64 (-1: own observation).
         """
+        rows = len(keys)
+        elsewhere, unasked = np.full(rows, -1), np.full(rows, -1.0)
         if options.observation is not None:
-            raw = check_observation(options.observation, self.model.specs, len(keys))
-            return self.model.encode({m: value.copy() for m, value in raw.items()}), np.full(
-                len(keys), -1
-            )
-        index = self._index(options, keys)
-        state = self.states.select(index)
-        return {m: codes.to(self.model.device) for m, codes in state.items()}, index
-
-    def _index(self, options: ResetOptions, keys: Keys) -> np.ndarray:
+            raw = check_observation(options.observation, self.model.specs, rows)
+            state = self.model.encode({m: value.copy() for m, value in raw.items()})
+            return Start(state, elsewhere, unasked)
+        if options.generate is not None:
+            state, present, match = imagine_start(self.model, options.generate)
+            return Start(state, elsewhere, match, present)
         if options.index is not None:
-            if (options.index < 0).any() or (options.index >= len(self.states)).any():
-                raise InvalidOptionError(
-                    f"there is no start state {options.index.tolist()}; "
-                    f"pass an index from 0 to {len(self.states) - 1}."
-                )
-            return options.index
+            return self._recorded(self._checked(options.index), unasked)
         if options.description is None:
-            return self.states.sample(self.kind, keys)
+            return self._recorded(self.states.sample(self.kind, keys), unasked)
+        found = [
+            self.descriptions.nearest(text, keys[row : row + 1])
+            for row, text in enumerate(options.description)
+        ]
+        match = np.array([one.match for one in found])
+        return self._recorded(np.concatenate([one.index for one in found]), match)
+
+    @cached_property
+    def descriptions(self) -> Descriptions:
+        """The words of the start states.
+
+        Raises:
+            MissingModalityError: the world has no text.
+        """
         spec = self.model.specs.get(Modality.TEXT)
         if not isinstance(spec, TextSpec):
             raise MissingModalityError(
                 "this world has no text to compare a description with; pass "
                 '{"index": 3} or {"observation": observation}.'
             )
-        found = [
-            self.states.nearest(text, spec, keys[row : row + 1])
-            for row, text in enumerate(options.description)
-        ]
-        return np.concatenate(found)
+        return self.states.descriptions(spec)
+
+    def _recorded(self, index: np.ndarray, match: np.ndarray) -> Start:
+        """Return the start states at ``index``."""
+        state = {m: codes.to(self.model.device) for m, codes in self.states.select(index).items()}
+        return Start(state, index, match, self.states.presence(index))
+
+    def _checked(self, index: np.ndarray) -> np.ndarray:
+        """Refuse places outside of the start states."""
+        if (index < 0).any() or (index >= len(self.states)).any():
+            raise InvalidOptionError(
+                f"there is no start state {index.tolist()}; "
+                f"pass an index from 0 to {len(self.states) - 1}."
+            )
+        return index
 
     def _fitting(self, states: StartStates) -> StartStates:
         """Refuse start states of another model."""
-        shapes = {str(m): (c.shape[1:], int(c.max())) for m, c in states.codes.items()}
+        parts = {str(modality): codes for modality, codes in states.codes.items()}
         for modality in self.model.specs:
-            codec = self.model.codec(modality)
-            shape, highest = shapes.pop(str(modality), (None, 0))
-            if shape != (codec.cells, codec.digits) or highest >= codec.levels:
+            codec, codes = self.model.codec(modality), parts.pop(str(modality), None)
+            fits = codes is not None and codes.shape[1:] == (codec.cells, codec.digits)
+            fits = fits and codes.is_floating_point() == codec.continuous
+            if not fits or not codec.continuous and int(codes.max()) >= codec.levels:
                 raise WorldMismatchError(
                     f"the start states do not fit the {modality} of this model; make them anew: "
                     "StartStates.from_recording(model, recording)."
                 )
-        if shapes:
+        if parts:
             raise WorldMismatchError(
-                f"the start states have {sorted(shapes)}, which this model lacks; "
+                f"the start states have {sorted(parts)}, which this model lacks; "
                 "make them anew: StartStates.from_recording(model, recording)."
             )
         return states
@@ -179,7 +221,7 @@ def _parse_index(value: Any, rows: int) -> np.ndarray:
     return np.broadcast_to(array.astype(np.int64), (rows,))
 
 
-def _parse_description(value: Any, rows: int) -> tuple[str, ...]:
+def _parse_texts(option: str, value: Any, rows: int) -> tuple[str, ...]:
     texts = (value,) * rows if isinstance(value, str) else value
     if (
         not isinstance(texts, list | tuple)
@@ -187,7 +229,7 @@ def _parse_description(value: Any, rows: int) -> tuple[str, ...]:
         or not all(isinstance(text, str) for text in texts)
     ):
         raise InvalidOptionError(
-            f"description {value!r:.80} is not understood; pass a text"
+            f"{option} {value!r:.80} is not understood; pass a text"
             + (f" or {rows} texts, one per row." if rows > 1 else ".")
         )
     return tuple(texts)

@@ -25,11 +25,13 @@ from .errors import (
     RenderModeError,
     ResetNeededError,
 )
+from .opening import open_model
 from .rendering import draw_panel
 from .rows import checked_seeds
-from .simulator import DEFAULT_WORLD, Simulator, SimulatorConfig, SimulatorStep, open_model
+from .simulator import DEFAULT_WORLD, Simulator, SimulatorConfig
 from .spaces import batched_space
 from .start_states import StartStates
+from .step import SimulatorStep
 
 Infos = dict[str, Any]
 
@@ -206,7 +208,16 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
             "truncated_by": _where(mask, np.full(self.num_envs, "", object)),
             "start_index": np.where(mask, self.simulator.start_index, 0),
         }
-        return _masked(values, mask)
+        infos = _masked(values, mask)
+        starts = {row: self.simulator.start_info(row) for row in chosen.tolist()}
+        for key, empty in (("match", 0.0), ("absent", None)):
+            having = [row for row, start in starts.items() if key in start]
+            if having:
+                column = np.full(self.num_envs, empty)  # None: of objects
+                for row in having:
+                    column[row] = starts[row][key]
+                infos |= _masked({key: column}, np.isin(np.arange(self.num_envs), having))
+        return infos
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """Return one seed, or None, per row."""

@@ -15,8 +15,8 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
 from .errors import ConfigurationError, WorldMismatchError
+from .opening import open_model
 from .sentences import Phrasebook
-from .simulator import open_model
 from .spaces import ActionGate, action_space, choose_modalities, latent_space
 
 Observation = dict[str, np.ndarray]

@@ -1,0 +1,32 @@
+"""What one imagined step did to every row: rewards, ends and how far to trust them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldgpt_env.model.batch import State
+
+
+@dataclass(frozen=True)
+class SimulatorStep:
+    """What one step did to every row; a row that had ended before stands still with reward 0.
+
+    Attributes:
+        state: the states now, per modality ``(N, C, G)``.
+        reward: ``(N,)`` float32, after the uncertainty penalty.
+        terminated: ``(N,)`` bool, the world ended.
+        truncated: ``(N,)`` bool, the dream was cut; never together with ``terminated``.
+        uncertainty: ``(N,)`` float32, at least 0.
+        consistency: ``(N,)`` float32 in [0, 1].
+        truncated_by: ``(N,)`` object array of ``""``, ``"horizon"`` or ``"uncertainty"``.
+    """
+
+    state: State
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    uncertainty: np.ndarray
+    consistency: np.ndarray
+    truncated_by: np.ndarray
