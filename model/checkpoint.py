@@ -141,6 +141,12 @@ def write_model(model: WorldGPT, folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     fields = json.loads(model.config.to_json_string(use_diff=False))
     fields.pop("_name_or_path", None)  # where it was loaded from says nothing on another machine
+    fields["backbone"] = (
+        model.backbone.settings
+    )  # with the hash of a checkpoint, which config lacks
+    for modality, codec in model.codecs.items():
+        if codec.continuous:
+            fields["codecs"][modality] = codec.to_json()  # with the hash of the encoder
     (folder / "config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
 
 
