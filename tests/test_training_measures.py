@@ -16,6 +16,7 @@ from worldgpt_env.training.measures import (
     ranking,
     reward_score,
     share,
+    video_errors,
 )
 
 
@@ -67,6 +68,16 @@ def test_foreground_is_what_changed() -> None:
     assert error(real) == 0.0
     assert error(noisy) == 0.0  # what stands still does not count
     assert foreground_error(image_errors(before, before, before)) is None
+
+
+def test_the_errors_of_a_video_are_those_of_its_frames() -> None:
+    draw = np.random.default_rng(0)
+    clips = draw.integers(0, 256, (3, 2, 4, 8, 8, 3)).astype(np.uint8)  # guess, real, before
+    errors = video_errors(*clips)
+    assert errors.shape == (2, 4, 3)
+    for frame in range(4):
+        assert np.array_equal(errors[:, frame], image_errors(*clips[:, :, frame]))
+    assert foreground_error(errors) == foreground_error(errors.reshape(-1, 3))
 
 
 def test_ranking_is_the_area_under_the_curve() -> None:

@@ -15,7 +15,9 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 from toy_worlds import FilmedCorridorWorld
 
 import worldgpt_env  # noqa: F401  (registers WorldGPT-v0)
+from worldgpt_env.errors import ContractError
 from worldgpt_env.model import Modality, WorldGPT
+from worldgpt_env.model.modalities import ImageSpec, ModalitySpec
 from worldgpt_env.policies.baselines import RandomPolicy
 from worldgpt_env.policies.extractors import default_policy
 from worldgpt_env.policies.vec_env import ImaginedVecEnv
@@ -47,8 +49,30 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Watched(FilmedCorridorWorld):
+    """The filmed corridor with an image beside the video: of one of its frames."""
+
+    frame = -1
+
+    def _specs(self) -> dict[Modality, ModalitySpec]:
+        return {Modality.IMAGE: ImageSpec(16, 112)} | super()._specs()
+
+    def _observe(self) -> tuple[dict[str, np.ndarray], str]:
+        observation, text = super()._observe()
+        return {"image": observation["video"][self.frame].copy()} | observation, text
+
+
+class Late(Watched):
+    """Its image is a frame behind."""
+
+    frame = -2
+
+
 def test_a_filmed_world_keeps_the_contract() -> None:
     check_world(FilmedCorridorWorld())
+    check_world(Watched())
+    with pytest.raises(ContractError, match="newest frame"):
+        check_world(Late())
 
 
 def test_a_recording_of_video_is_exact_and_small(filmed: Path) -> None:

@@ -55,13 +55,13 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
 
     A flat `Dict` of the modalities that the world has, in this order. `obs_mode="decoded"`:
 
-    | key    | space                                            | meaning and unit                  |
-    |--------|--------------------------------------------------|-----------------------------------|
-    | image  | `Box(0, 255, (height, width, 3), uint8)`         | RGB                               |
+    | key    | space                                            | meaning and unit              |
+    |--------|--------------------------------------------------|-------------------------------|
+    | image  | `Box(0, 255, (height, width, 3), uint8)`         | RGB                           |
     | video  | `Box(0, 255, (frames, height, width, 3), uint8)` | frames since last action, RGB |
-    | audio  | `Box(-1, 1, (samples, channels), float32)`       | sound since then, 1 is full |
-    | text   | `Box(0, words - 1, (slots,), int64)`             | word ids; 0 is an empty slot      |
-    | vector | `Box(low, high, (numbers,), float32)`            | numbers, in units of the world    |
+    | audio  | `Box(-1, 1, (samples, channels), float32)`       | sound since then, 1 is full   |
+    | text   | `Box(0, words - 1, (slots,), int64)`             | word ids; 0 is an empty slot  |
+    | vector | `Box(low, high, (numbers,), float32)`            | numbers, in the world's units |
 
     The last frame of a video is the newest: the moment that the image shows.
 
