@@ -46,8 +46,8 @@ class VectorEmbedding(nn.Module):
         self.place = nn.Parameter(torch.randn(codec.cells, width) * 0.02)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Map ``(B, C, G)`` embeddings to ``(B, C, E)``."""
-        return self.project(vectors) + self.place
+        """Map ``(B, C, G)`` unit vectors to ``(B, C, E)``; their numbers are brought to size 1."""
+        return self.project(vectors * vectors.shape[-1] ** 0.5) + self.place
 
 
 class TokenProjection(nn.Module):

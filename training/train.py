@@ -30,6 +30,7 @@ from .observers import ProgressObserver
 from .recording import Recording
 from .stages import HeldOut, check_codecs, train_codecs, train_dynamics
 from .windows import WindowSampler, encode_recording, sample_moments
+from .worldnet.load import load_recording
 
 PRESET_UPDATES = {"tiny": 200, "small": 1000, "medium": 20_000}
 
@@ -141,7 +142,7 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
         The figures of the run: updates, CPU-seconds, final losses, health of the codecs.
     """
     began = time.process_time()
-    recording = Recording.load(list(config.data)).of(config.scenarios)
+    recording = load_recording(list(config.data)).of(config.scenarios)
     learned, held_out = recording.split(config.held_out, config.seed)
     learned = learned.sample(config.share, config.seed)
     torch.manual_seed(config.seed)
