@@ -23,7 +23,7 @@ import vizdoom
 from worldgpt_env import make_world
 from worldgpt_env.errors import ConfigurationError
 from worldgpt_env.worlds import WorldError, doom, doom_process
-from worldgpt_env.worlds.doom import DoomRoom
+from worldgpt_env.worlds.doom_rooms import DoomRoom
 
 WAIT, ATTACK, RIGHT, LEFT = range(4)
 ROOMS = ("doom-basic", "doom-audio", "doom-words")

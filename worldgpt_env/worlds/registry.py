@@ -11,9 +11,14 @@ from .world import World
 
 _WORLDS: dict[str, str | type[World]] = {
     "doorkey": ".doorkey:DoorKeyWorld",
-    "doom-basic": ".doom:DoomBasicWorld",
-    "doom-audio": ".doom:DoomAudioWorld",
-    "doom-words": ".doom:DoomWordsWorld",
+    "doom-basic": ".doom_rooms:DoomBasicWorld",
+    "doom-audio": ".doom_rooms:DoomAudioWorld",
+    "doom-words": ".doom_rooms:DoomWordsWorld",
+    "doom-health": ".doom_scenarios:DoomHealthWorld",
+    "doom-cover": ".doom_scenarios:DoomCoverWorld",
+    "doom-center": ".doom_scenarios:DoomCenterWorld",
+    "doom-home": ".doom_scenarios:DoomHomeWorld",
+    "doom-corridor": ".doom_scenarios:DoomCorridorWorld",
     "atari-pong": ".atari:PongWorld",
     "atari-breakout": ".atari:BreakoutWorld",
     "atari-freeway": ".atari:FreewayWorld",
