@@ -128,7 +128,7 @@ def _join(config: ArcadeConfig, parts: Mapping[str, WorldNetFolder | None]) -> W
 
 
 def _united(parts: Iterable[WorldNetDescription], built: dict[str, Any]) -> WorldNetDescription:
-    """Return a description with the words of all parts; numbers are those of the parts with any."""
+    """Return a description with the words of all parts."""
     specs: dict[Modality, ModalitySpec] = {}
     texts, actions, scenarios = list[str](), list[str](), list[str]()
     for part in parts:

@@ -16,6 +16,7 @@ from worldgpt_env.model.modalities import (
     Modality,
     ModalitySpec,
     TextSpec,
+    VectorSpec,
     VideoSpec,
 )
 
@@ -24,7 +25,7 @@ from .apart import Report
 from .clips import FRAMES, RATE, SAMPLES, SIZE, Clip, ClipRecorder
 from .description import WorldNetDescription
 from .folder import WorldNetFolder
-from .sources import SOURCES
+from .sources import HIGHEST, LOWEST, NUMBERS, SOURCES
 from .splits import split_blocks
 from .writer import WorldNetWriter
 
@@ -108,7 +109,7 @@ def _describe(game: str, recorder: ClipRecorder, built: dict[str, Any]) -> World
         Modality.TEXT: TextSpec.of([*text.vocabulary, game], TEXT_SLOTS),
     }
     if Modality.VECTOR in world.specs:
-        specs[Modality.VECTOR] = world.specs[Modality.VECTOR]
+        specs[Modality.VECTOR] = VectorSpec(NUMBERS, LOWEST, HIGHEST)
     words = [word for name in world.action_spec.names for word in name.split()]
     action = ActionSpec.text(words, ACTION_SLOTS)
     return WorldNetDescription("worldnet-arcade", specs, action, (game,), built)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from worldgpt_env.model.modalities import AudioSpec, Modality, VideoSpec
+from worldgpt_env.model.modalities import AudioSpec, Modality, VectorSpec, VideoSpec
 from worldgpt_env.worlds import World
 
 from .decode import spread
 from .players import Player
 from .sound import resample, to_mono
-from .sources import Source
+from .sources import NUMBERS, Source
 from .writer import Moment
 
 FRAMES, SIZE = 4, (64, 64)
@@ -123,8 +123,22 @@ class ClipRecorder:
         """Return a window as a state; the image is its last frame."""
         film = np.concatenate(window.film)  # (n, height, width, 3)
         text = window.text if window.text.startswith(self.name) else f"{self.name} {window.text}"
-        numbers = window.last.get("vector", ())
-        return Moment(window.last["image"], film[spread(len(film), FRAMES)], sound, text, numbers)
+        return Moment(
+            window.last["image"],
+            film[spread(len(film), FRAMES)],
+            sound,
+            text,
+            self._numbers(window.last.get("vector")),
+        )
+
+    def _numbers(self, told: np.ndarray | None) -> tuple[float, ...]:
+        """Return :data:`NUMBERS`, or nothing in a game without numbers."""
+        if told is None:
+            return ()
+        spec = self.world.specs[Modality.VECTOR]
+        assert isinstance(spec, VectorSpec)
+        known = {**self._source.always, **dict(zip(spec.names, told.tolist(), strict=True))}
+        return tuple(known[name] for name in NUMBERS)
 
 
 def _take(window: _Window, observation: dict[str, np.ndarray], info: dict[str, Any]) -> None:

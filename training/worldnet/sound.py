@@ -45,3 +45,30 @@ def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     missing = length - len(sound)  # the filter rounds by a sample
     sound = np.pad(sound, ((0, max(missing, 0)), (0, 0)), mode="edge")[:length]
     return np.clip(sound, -1, 1)  # (length, channels)
+
+
+class MelBands:
+    """How loud the bands of a mel scale are in each moment of a sound.
+
+    Args:
+        rate: samples a second.
+        samples: of one moment; nothing outside of it is heard.
+        bands: how many, up to half the rate.
+    """
+
+    def __init__(self, rate: int, samples: int, bands: int = 16) -> None:
+        """Make the window and the filters."""
+        from worldgpt_env.model.codecs.spectrum import mel_filters  # imports torch
+
+        self._samples = samples
+        self._window = np.hanning(samples + 2)[1:-1].astype(np.float32)
+        filters = mel_filters(samples // 2 + 1, bands, rate).numpy()  # (bands, F)
+        self._filters = filters * (2 / (samples * np.square(self._window).sum()))
+
+    def __call__(self, sound: np.ndarray) -> np.ndarray:
+        """Return decibels ``(n, bands)`` float32 of ``sound`` ``(S, 1)``; -70 is silence."""
+        count = len(sound) // self._samples
+        moments = sound[: count * self._samples, 0].reshape(count, self._samples)
+        spectra = np.abs(np.fft.rfft(moments * self._window)) ** 2  # (n, F)
+        energies = spectra @ self._filters.T  # (n, bands)
+        return (10 * np.log10(energies + 1e-7)).astype(np.float32)

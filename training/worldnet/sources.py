@@ -19,14 +19,17 @@ class Source:
     Attributes:
         world: its name for ``make_world``.
         habits: how it is played.
-        steps: of the world, which make one window.
+        steps: of the world, which make one window; 4 of an Atari game are 16 frames at 60 a
+            second: 0.267 s.
         options: of the world, beside its image size and video.
+        always: numbers that never change in this game, so that the world does not tell them.
     """
 
     world: str
     habits: Habits
     steps: int = 4
     options: Mapping[str, Any] = field(default_factory=dict)
+    always: Mapping[str, float] = field(default_factory=dict)
 
     def open(self, image_size: tuple[int, int]) -> World:
         """Open the world with video of that size."""
@@ -35,16 +38,17 @@ class Source:
         )
 
 
-_ATARI_WINDOW = 4  # steps of 4 frames at 60 a second: 0.267 s
-_DOOM_WINDOW = 2  # steps of 4 ticks at 35 a second: 0.229 s
+NUMBERS = ("health", "ammo", "attack_ready")  # of all Doom scenarios
+LOWEST, HIGHEST = (0.0, 0.0, 0.0), (100.0, 50.0, 1.0)
+UNARMED = {"ammo": 0.0, "attack_ready": 0.0}
 
 
-def _doom(world: str, habits: Habits) -> Source:
-    options = {"variables": DOOM_NUMBERS}
-    return Source(world, habits, _DOOM_WINDOW, options)
+def _doom(world: str, habits: Habits, always: Mapping[str, float] | None = None) -> Source:
+    """Return a Doom scenario; a window is 2 steps of 4 ticks at 35 a second: 0.229 s."""
+    always = always or {}
+    variables = tuple(name for name in NUMBERS if name not in always)
+    return Source(world, habits, 2, {"variables": variables, "caption": True}, always)
 
-
-DOOM_NUMBERS = ("ammo", "health", "attack_ready")
 
 SOURCES: Mapping[str, Source] = {
     "pong": Source(
@@ -74,6 +78,38 @@ SOURCES: Mapping[str, Source] = {
     "asterix": Source("atari-asterix", Habits()),
     "spaceinvaders": Source("atari-spaceinvaders", Habits(weights={"wait": 0.5})),
     "mspacman": Source("atari-mspacman", Habits(repeat=0.6, weights={"wait": 0.3})),
+    "doom-basic": _doom(
+        "doom-basic",
+        Habits(skill=0.4, hints={"left": "move left", "right": "move right", "ahead": "attack"}),
+    ),
+    "doom-health": _doom(
+        "doom-health",
+        Habits(
+            skill=0.4,
+            hints={
+                "left": "turn left",
+                "right": "turn right",
+                "behind": "turn left",
+                "ahead": "move forward",
+            },
+            weights={"move forward": 2},
+        ),
+        UNARMED,
+    ),
+    "doom-cover": _doom("doom-cover", Habits(repeat=0.6), UNARMED),
+    "doom-center": _doom(
+        "doom-center",
+        Habits(
+            skill=0.7,
+            hints={
+                "left": "turn left",
+                "right": "turn right",
+                "behind": "turn left",
+                "ahead": "attack",
+            },
+            weights={"wait": 0.5},
+        ),
+    ),
 }
 
 
