@@ -218,7 +218,7 @@ def _keep(
             if unpacked > limits.unpacked_bytes:
                 raise MediaError(name, f"unpacks to over {limits.unpacked_bytes} bytes.")
             turns = round(frame.rotation / 90) % 4  # counterclockwise, as it is to be shown
-            pixels = colours.reformat(frame, format="rgb24").to_ndarray()
+            pixels = colours.reformat(frame, format="rgb24", threads=1).to_ndarray()
             kept[count] = np.ascontiguousarray(np.rot90(pixels, turns))  # (H, W, 3)
         count += 1
     return kept, count

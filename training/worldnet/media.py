@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from worldgpt_env.model.errors import ConfigurationError
@@ -106,8 +107,12 @@ def write_video(path: str | Path, frames: np.ndarray, rate: float, crf: int = 4)
         stream.pix_fmt = "rgb24" if crf == 0 else "yuv444p"
         stream.options = {"crf": str(crf), "preset": "veryfast"}
         stream.codec_context.thread_count = 1
-        for frame in frames:  # (H, W, 3)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        colours = VideoReformatter()
+        for number, pixels in enumerate(frames):  # (H, W, 3)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = colours.reformat(frame, format=stream.pix_fmt, threads=1)
+            frame.pts = number
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     _write(path, buffer.getvalue())
 
