@@ -85,7 +85,7 @@ SOURCES: Mapping[str, Source] = {
     "doom-health": _doom(
         "doom-health",
         Habits(
-            skill=0.4,
+            skill=0.15,
             hints={
                 "left": "turn left",
                 "right": "turn right",
