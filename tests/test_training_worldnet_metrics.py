@@ -72,12 +72,12 @@ def test_pictures_are_judged_where_something_changed() -> None:
     guess = real.copy()
     guess[:, 8:] = 255  # an error where nothing changed is not counted
     figures = picture_figures(guess, real, before)
-    assert figures["psnr"].tolist() == [[0.0, 16.0], [0.0, 0.0]]
-    assert average("psnr", figures["psnr"]) == math.inf
-    assert average("psnr", figures["psnr"][1:]) is None
+    assert figures["PSNR (dB)"].tolist() == [[0.0, 16.0], [0.0, 0.0]]
+    assert average("PSNR (dB)", figures["PSNR (dB)"]) == math.inf
+    assert average("PSNR (dB)", figures["PSNR (dB)"][1:]) is None
     copied = picture_figures(before, real, before)
-    assert average("psnr", copied["psnr"]) == pytest.approx(20 * math.log10(255 / 100))
-    similar = average("ssim", copied["ssim"])
+    assert average("PSNR (dB)", copied["PSNR (dB)"]) == pytest.approx(20 * math.log10(255 / 100))
+    similar = average("SSIM", copied["SSIM"])
     assert similar is not None and similar < 0.2
 
 
@@ -86,7 +86,7 @@ def test_clips_are_compared_frame_by_frame() -> None:
     real = before.copy()
     real[1, 0, 0, 0] = 50
     figures = raw_figures(VideoSpec(2, 16, 16))(before, real, before)
-    assert figures["psnr"].tolist() == [[0.0, 0.0], [2500.0, 1.0], [0.0, 0.0]]
+    assert figures["PSNR (dB)"].tolist() == [[0.0, 0.0], [2500.0, 1.0], [0.0, 0.0]]
     assert raw_figures(ImageSpec(16, 16)) is picture_figures
 
 

@@ -29,6 +29,7 @@ from ..measures import CHANGED_PIXEL
 WINDOW, SIGMA = 11, 1.5  # of the structural similarity (Wang et al. 2004)
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 FRAMES, BANDS = 8, 16  # of the spectra that sounds are compared by
+PSNR, SSIM = "PSNR (dB)", "SSIM"
 DECIBELS = 10 / math.log(10)  # of one natural logarithm
 
 RawFigures = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, np.ndarray]]
@@ -123,8 +124,8 @@ def picture_figures(
     alike = ssim_map(frames[0], frames[1])
     count = _rows(moved, len(guess)).sum(1)
     return {
-        "psnr": np.stack([_rows(square * moved, len(guess)).sum(1), count], 1),
-        "ssim": np.stack([_rows(alike * moved, len(guess)).sum(1), count], 1),
+        PSNR: np.stack([_rows(square * moved, len(guess)).sum(1), count], 1),
+        SSIM: np.stack([_rows(alike * moved, len(guess)).sum(1), count], 1),
     }
 
 
@@ -180,7 +181,7 @@ def average(name: str, pairs: np.ndarray) -> float | None:
     total, count = pairs.sum(0)
     if not count:
         return None
-    return psnr(float(total / count)) if name == "psnr" else float(total / count)
+    return psnr(float(total / count)) if name == PSNR else float(total / count)
 
 
 def _rows(frames: np.ndarray, rows: int) -> np.ndarray:
