@@ -21,7 +21,9 @@ from torch import Tensor
 from worldgpt_env.errors import ClosedEnvironmentError, ConfigurationError, ResetNeededError
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import Modality
+from worldgpt_env.sentences import Phrasebook
 from worldgpt_env.simulator import DEFAULT_WORLD, Simulator, SimulatorConfig
+from worldgpt_env.spaces import ActionGate, action_space
 from worldgpt_env.start_states import StartStates
 from worldgpt_env.step import SimulatorStep
 
@@ -48,6 +50,8 @@ class ImaginedVecEnv(VecEnv):
         temperature: of the dream; the model's own by default.
         max_uncertainty: a less certain step truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.
+        sentences: in a world with text actions, those that the agent chooses between by number; its
+            action space is then ``Discrete(len(sentences))``. By default it writes word ids.
         reward_scale: times every reward that the agent gets; ``info["episode"]`` is not scaled.
         seed: of the first reset; row ``i`` gets ``seed + i``. The same seed gives the same dreams.
         device: where the model computes.
@@ -69,6 +73,7 @@ class ImaginedVecEnv(VecEnv):
         temperature: float | None = None,
         max_uncertainty: float | None = None,
         uncertainty_penalty: float = 0.0,
+        sentences: Iterable[str] | None = None,
         reward_scale: float = 1.0,
         seed: int | None = None,
         device: str | None = None,
@@ -91,7 +96,11 @@ class ImaginedVecEnv(VecEnv):
         self._lengths = np.zeros(num_envs, np.int64)
         self._actions: np.ndarray | None = None
         self._closed = False
-        super().__init__(num_envs, self.simulator.observation_space, self.simulator.action_space)
+        spec = self.model.action_spec
+        self._book = None if sentences is None else Phrasebook(spec, sentences)
+        self._choice = None if self._book is None else ActionGate(self._book.spec)
+        space = self.simulator.action_space if self._book is None else action_space(self._book.spec)
+        super().__init__(num_envs, self.simulator.observation_space, space)
         if seed is not None:
             self.seed(seed)
 
@@ -131,6 +140,8 @@ class ImaginedVecEnv(VecEnv):
         if self._actions is None:
             raise ResetNeededError("step_wait was called first; call step(actions) instead.")
         actions, self._actions = self._actions, None
+        if self._book is not None and self._choice is not None:
+            actions = self._book.table[self._choice.many(actions, self.num_envs)]  # (N, slots)
         step = self.simulator.step(actions)
         self._returns += step.reward
         self._lengths += 1

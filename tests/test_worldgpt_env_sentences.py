@@ -105,6 +105,20 @@ def test_the_vector_environment_of_sb3_is_told_too(dream_settings: dict[str, Any
     assert data_equivalence(*results, exact=True)
 
 
+def test_sb3_dreams_of_a_few_sentences(dream_settings: dict[str, Any]) -> None:
+    said = ["move left", "fire"]
+    few = ImaginedVecEnv(num_envs=2, sentences=said, **dream_settings)
+    all_words = ImaginedVecEnv(num_envs=2, **dream_settings)
+    assert few.action_space == spaces.Discrete(2)
+    for dreams in (few, all_words):
+        dreams.seed(1)
+        dreams.reset()
+    assert data_equivalence(few.step(np.array([1, 0])), all_words.step(said[::-1]), exact=True)
+    with pytest.raises(InvalidActionError, match="0 'move left', 1 'fire'"):
+        few.step(np.array([0, 2]))
+    PPO("MultiInputPolicy", few, n_steps=8, batch_size=8, n_epochs=1).learn(16)
+
+
 def test_a_real_world_does_what_it_is_told() -> None:
     world = SayingWorld()
     for seed in range(3):

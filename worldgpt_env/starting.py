@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.batch import Presence, State
 from worldgpt_env.model.checkpoint import resolve
+from worldgpt_env.model.codecs import Codec
 from worldgpt_env.model.modalities import Modality, TextSpec
 
 from .descriptions import Descriptions
@@ -195,10 +197,8 @@ class Starter:
         """Refuse start states of another model."""
         parts = {str(modality): codes for modality, codes in states.codes.items()}
         for modality in self.model.specs:
-            codec, codes = self.model.codec(modality), parts.pop(str(modality), None)
-            fits = codes is not None and codes.shape[1:] == (codec.cells, codec.digits)
-            fits = fits and codes.is_floating_point() == codec.continuous
-            if not fits or not codec.continuous and int(codes.max()) >= codec.levels:
+            codes = parts.pop(str(modality), None)
+            if codes is None or not _fits(codes, self.model.codec(modality)):
                 raise WorldMismatchError(
                     f"the start states do not fit the {modality} of this model; make them anew: "
                     "StartStates.from_recording(model, recording)."
@@ -209,6 +209,15 @@ class Starter:
                 "make them anew: StartStates.from_recording(model, recording)."
             )
         return states
+
+
+def _fits(codes: Tensor, codec: Codec) -> bool:
+    """Return whether ``codec`` can have given ``codes`` ``(R, C, G)``."""
+    if codes.shape[1:] != (codec.cells, codec.digits):
+        return False
+    if codec.continuous or codes.is_floating_point():
+        return codec.continuous and codes.is_floating_point()
+    return int(codes.max()) < codec.levels
 
 
 def _parse_index(value: Any, rows: int) -> np.ndarray:
