@@ -14,7 +14,7 @@ from worldgpt_env.model.trainer import Stage, Trainer
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from .recording import Recording
-from .windows import EncodedRecording, WindowSampler, described, sample_moments
+from .windows import EncodedRecording, WindowSampler, described, sample_moments, steps_with
 
 if TYPE_CHECKING:
     from .train import TrainConfig
@@ -58,11 +58,15 @@ def train_codecs(
 def check_codecs(model: WorldGPT, recording: Recording) -> dict[str, dict[str, float]]:
     """Return the health of every codec on observations it was not trained on.
 
+    A modality that none of them has is left out.
+
     Raises:
         CodecCollapseError: if one of them gives different observations the same codes.
     """
     health = {}
     for modality in model.specs:
+        if not any(len(steps_with(episode, modality)) for episode in recording.episodes):
+            continue
         now, _ = sample_moments(recording, modality, 0, 512, 3)
         health[str(modality)] = model.codec(modality).health(now.to(model.device))
     return health

@@ -230,7 +230,7 @@ def sample_moments(
         ConfigurationError: if no two moments in a row have the modality.
     """
     generator = np.random.default_rng([seed, update])
-    both = [_transitions_with(episode, modality) for episode in recording.episodes]
+    both = [steps_with(episode, modality) for episode in recording.episodes]
     counts = np.array([len(steps) for steps in both])
     if not counts.sum():
         raise ConfigurationError(f"no two moments in a row have the modality {modality!s}.")
@@ -249,7 +249,7 @@ def sample_moments(
     return torch.from_numpy(now), torch.from_numpy(before)
 
 
-def _transitions_with(episode: Episode, modality: Modality) -> np.ndarray:
+def steps_with(episode: Episode, modality: Modality) -> np.ndarray:
     """Return the steps of ``episode`` before and after which ``modality`` is there."""
     there = episode.present.get(modality)
     if there is None:
