@@ -151,6 +151,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--schedule", help="complete (default), progressive, naive or static")
     parser.add_argument("--without", nargs="+", metavar="IN>OUT", help="never trained combinations")
     parser.add_argument("--sequences", type=float, help="share of the updates on whole windows")
+    parser.add_argument("--watch-every", type=int, help="updates between looks at held-out loss")
     parser.add_argument("--codecs-from", type=Path, metavar="MODEL", help="use its codecs")
     parser.add_argument("--scenarios", nargs="+", help="learn from these alone")
     parser.add_argument("--share", type=float, help="learn from this share of the transitions")
