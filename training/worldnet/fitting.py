@@ -12,7 +12,6 @@ from PIL import Image
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import (
-    ActionSpec,
     AudioSpec,
     ImageSpec,
     Modality,
@@ -64,10 +63,6 @@ class Fitter:
             if getattr(state, str(modality))
         }
 
-    def action(self, spec: ActionSpec, words: str) -> np.ndarray:
-        """Return the ids of an action, ``(slots,)`` int64; too many words are an error."""
-        return self._text(words, spec.vocabulary, "actions")
-
     def _part(self, state: StateFiles, modality: Modality, spec: ModalitySpec) -> np.ndarray:
         """Return one modality of ``state``."""
         match spec:
@@ -84,7 +79,7 @@ class Fitter:
                     state.audio, decode_audio(state.audio, data, None, self.limits), spec
                 )
             case TextSpec():
-                return self._text(state.text, spec, "texts")
+                return encode_words(state.text, spec, "texts", self.changes)
             case VectorSpec():
                 return self._vector(state.vector, spec)
 
@@ -133,13 +128,6 @@ class Fitter:
             samples = np.pad(samples, ((spec.samples - len(samples), 0), (0, 0)))
         return samples[len(samples) - spec.samples :]
 
-    def _text(self, words: str, spec: TextSpec, what: str) -> np.ndarray:
-        """Return ``(slots,)`` int64."""
-        ids = spec.encode(words)
-        if (ids == 1).any():
-            self.changes[f"{what} with unknown words"] += 1
-        return ids
-
     def _vector(self, numbers: tuple[float, ...], spec: VectorSpec) -> np.ndarray:
         """Return the numbers that ``spec`` names, ``(len(names),)`` float32."""
         own = (
@@ -156,3 +144,15 @@ class Fitter:
         if missing:
             raise ConfigurationError(f"the states have no numbers {missing}, only {list(names)}")
         return np.array([numbers[names.index(name)] for name in spec.names], np.float32)
+
+
+def encode_words(words: str, spec: TextSpec, what: str, changes: Counter[str]) -> np.ndarray:
+    """Return the ids of ``words``, ``(slots,)`` int64; counts those that the vocabulary lacks.
+
+    Raises:
+        ConfigurationError: there are more words than slots.
+    """
+    ids = spec.encode(words)
+    if (ids == 1).any():
+        changes[f"{what} with unknown words"] += 1
+    return ids

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
@@ -17,9 +18,9 @@ from ..recording import Episode, Paths, Recording, RecordingError
 from .annotation import Rejection, StateFiles, WorldNetError, WorldNetTransition
 from .bare import describe
 from .description import DESCRIPTION
-from .fitting import Fitter
+from .fitting import Fitter, encode_words
 from .folder import WorldNetFolder
-from .gate import MediaError
+from .states import FittedStates, read_states
 from .vectors import VectorStore
 
 
@@ -42,14 +43,25 @@ class LoadedWorldNet:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A transition that is kept: its states as numbers in the table, its action as ids."""
+class Row:
+    """A transition that is kept: its states by their numbers, its action as ids ``(slots,)``."""
 
     number: int  # in the annotation file
     transition: WorldNetTransition
     before: int
     after: int
     action: np.ndarray
+
+
+@dataclass(frozen=True)
+class ReadRows:
+    """The rows of one split: those that are whole, their states, those that are not, changes."""
+
+    rows: list[Row]
+    states: list[StateFiles]
+    fitted: FittedStates
+    rejected: list[Rejection]
+    changes: dict[str, int]
 
 
 def load_worldnet(
@@ -78,36 +90,64 @@ def load_worldnet(
     """
     folder = WorldNetFolder.open(root)
     description = folder.description or describe(folder)
-    annotations = folder.annotations(split)
-    kept = [
-        (number, transition)
-        for number, transition in zip(annotations.rows, annotations.transitions, strict=True)
-        if scenarios is None or transition.scenario in scenarios
-    ]
     fitter = Fitter(folder, dict(specs or description.specs))
     action = action or description.action
-    table = _Table(fitter, len({state for _, t in kept for state in (t.state0, t.state1)}))
-    rows, rejected = [], list(annotations.rejected)
-    for number, transition in tqdm(kept, f"read {split}", unit="row", disable=None):
-        try:
-            before, after = table.add(transition.state0), table.add(transition.state1)
-            words = fitter.action(action, transition.action)
-            rows.append(_Row(number, transition, before, after, words))
-        except (MediaError, ConfigurationError) as error:
-            rejected.append(Rejection(str(folder.splits[split]), number, str(error)))
+    found = read_rows(fitter, split, action, scenarios)
+    rows, fitted, rejected = found.rows, found.fitted, found.rejected
     if not rows:
         raise WorldNetError(_nothing(folder, split, scenarios, rejected))
     sequences = _sequences(rows)
-    episodes = [table.episode(sequence, seed) for seed, sequence in enumerate(sequences)]
+    episodes = [_episode(sequence, seed, fitted) for seed, sequence in enumerate(sequences)]
     recording = Recording(description.name, dict(fitter.specs), action, episodes)
-    states = [state for sequence in sequences for state in table.states(sequence)]
-    found = VectorStore(folder.root, vectors).rows(states, fitter.specs) if vectors else {}
+    lived = [found.states[number] for sequence in sequences for number in _moments(sequence)]
+    known = VectorStore(folder.root, vectors).rows(lived, fitter.specs) if vectors else {}
+    return LoadedWorldNet(recording, rejected, found.changes, known)
+
+
+def read_rows(
+    fitter: Fitter,
+    split: str,
+    action: ActionSpec,
+    scenarios: Sequence[str] | None = None,
+    fresh: bool = False,
+) -> ReadRows:
+    """Read the media and words of one split; a row that cannot be read is rejected.
+
+    Args:
+        fitter: reads states of the folder.
+        split: which annotation file.
+        action: the words of actions.
+        scenarios: only rows of these; default: all.
+        fresh: read every file, also when it is known from an earlier time.
+
+    Raises:
+        WorldNetError: there is no such split.
+    """
+    annotations = fitter.folder.annotations(split)
+    pairs = zip(annotations.rows, annotations.transitions, strict=True)
+    asked = [pair for pair in pairs if scenarios is None or pair[1].scenario in scenarios]
+    states = list(dict.fromkeys(state for _, t in asked for state in (t.state0, t.state1)))
+    fitted = read_states(fitter, states, split, fresh)
+    numbers = {state: number for number, state in enumerate(states)}
+    words, rows, rejected = Counter[str](), [], list(annotations.rejected)
+    for number, transition in asked:
+        ends = [numbers[transition.state0], numbers[transition.state1]]
+        reason = next((fitted.problems[end] for end in ends if end in fitted.problems), "")
+        try:
+            if reason:
+                raise ConfigurationError(reason)
+            ids = encode_words(transition.action, action.vocabulary, "actions", words)
+            rows.append(Row(number, transition, ends[0], ends[1], ids))
+        except ConfigurationError as error:
+            rejected.append(Rejection(str(fitter.folder.splits[split]), number, str(error)))
     rejected.sort(key=lambda item: item.row)
-    return LoadedWorldNet(recording, rejected, dict(fitter.changes), found)
+    return ReadRows(rows, states, fitted, rejected, {**fitted.changes, **words})
 
 
 def load_recording(paths: Paths, split: str = "train") -> Recording:
     """Return what ``paths`` hold: WorldNet folders (one split of each) or dataset folders.
+
+    Rows of a WorldNet that cannot be read are left out with a warning.
 
     Raises:
         RecordingError: the folders differ in their shapes or actions, or in what they are.
@@ -120,7 +160,7 @@ def load_recording(paths: Paths, split: str = "train") -> Recording:
     if not all(ours):
         told = ", ".join(str(f) for f, is_one in zip(folders, ours, strict=True) if not is_one)
         raise RecordingError(f"{told} is no WorldNet and the others are; train on one kind.")
-    loaded = [load_worldnet(folder, split).recording for folder in folders]
+    loaded = [_load_and_tell(folder, split) for folder in folders]
     for folder, other in zip(folders[1:], loaded[1:], strict=True):
         if (other.specs, other.action_spec) != (loaded[0].specs, loaded[0].action_spec):
             raise RecordingError(
@@ -131,15 +171,28 @@ def load_recording(paths: Paths, split: str = "train") -> Recording:
     return Recording(loaded[0].world, loaded[0].specs, loaded[0].action_spec, episodes)
 
 
+def _load_and_tell(root: str | Path, split: str) -> Recording:
+    """Return one split, with a warning about rows that were left out."""
+    loaded = load_worldnet(root, split)
+    if loaded.rejected:
+        warnings.warn(
+            f"{len(loaded.rejected)} rows of the split {split!r} of {root} were left out; the "
+            f"first, row {loaded.rejected[0].row}: {loaded.rejected[0].reason} All of them: "
+            f"worldgpt worldnet inspect --data {root} --check",
+            stacklevel=3,
+        )
+    return loaded.recording
+
+
 def is_worldnet(path: str | Path) -> bool:
     """Return whether ``path`` is a WorldNet folder or an annotation file."""
     path = Path(path)
     return path.is_file() or (path / DESCRIPTION).is_file()
 
 
-def _sequences(rows: Sequence[_Row]) -> list[list[_Row]]:
+def _sequences(rows: Sequence[Row]) -> list[list[Row]]:
     """Cut the rows wherever one does not begin with the state that the one before it ended with."""
-    sequences: list[list[_Row]] = []
+    sequences: list[list[Row]] = []
     for row in rows:
         if sequences and _follows(sequences[-1][-1], row):
             sequences[-1].append(row)
@@ -148,7 +201,7 @@ def _sequences(rows: Sequence[_Row]) -> list[list[_Row]]:
     return sequences
 
 
-def _follows(last: _Row, row: _Row) -> bool:
+def _follows(last: Row, row: Row) -> bool:
     """Return whether ``row`` goes on where ``last`` ended."""
     before, now = last.transition, row.transition
     same = (before.scenario, before.episode) == (now.scenario, now.episode)
@@ -170,71 +223,25 @@ def _nothing(
     return f"the split {split!r} of {folder.root} holds no row{asked} that can be read{first}"
 
 
-class _Table:
-    """Every state of a split once: arrays of all modalities, one row a state."""
-
-    def __init__(self, fitter: Fitter, room: int) -> None:
-        """Make room for so many states; what is not filled takes no memory."""
-        self.fitter = fitter
-        self._numbers: dict[StateFiles, int] = {}
-        self._broken: dict[StateFiles, MediaError | ConfigurationError] = {}
-        self._states: list[StateFiles] = []
-        self._arrays = {
-            modality: np.zeros((room, *spec.shape), spec.dtype)
-            for modality, spec in fitter.specs.items()
-        }
-        self._present = {modality: np.zeros(room, bool) for modality in fitter.specs}
-
-    def add(self, state: StateFiles) -> int:
-        """Return the number of ``state``, which is read when it is new.
-
-        Raises:
-            MediaError: a file of it is damaged; also when it is asked for again.
-            ConfigurationError: its words or numbers do not fit, or it has no modality of the specs.
-        """
-        if state in self._broken:
-            raise self._broken[state]
-        if state not in self._numbers:
-            try:
-                parts = self.fitter.fit(state)
-                if not parts:
-                    wanted = ", ".join(str(m) for m in self.fitter.specs)
-                    raise ConfigurationError(f"a state has none of {wanted}")
-            except (MediaError, ConfigurationError) as error:
-                self._broken[state] = error
-                raise
-            number = len(self._states)
-            for modality, part in parts.items():
-                self._arrays[modality][number] = part
-                self._present[modality][number] = True
-            self._numbers[state] = number
-            self._states.append(state)
-        return self._numbers[state]
-
-    def states(self, sequence: Sequence[_Row]) -> list[StateFiles]:
-        """Return the states of a sequence, one more than its rows."""
-        return [self._states[number] for number in _moments(sequence)]
-
-    def episode(self, sequence: Sequence[_Row], seed: int) -> Episode:
-        """Return a sequence as an episode; where its states lie side by side nothing is copied."""
-        numbers = _moments(sequence)
-        first = numbers[0]
-        side_by_side = numbers == list(range(first, first + len(numbers)))
-        where = slice(first, first + len(numbers)) if side_by_side else np.array(numbers)
-        present = {m: there[where] for m, there in self._present.items()}
-        last = sequence[-1].transition
-        return Episode(
-            {modality: array[where] for modality, array in self._arrays.items()},
-            np.stack([row.action for row in sequence]),  # (T, slots)
-            np.array([row.transition.reward for row in sequence], np.float32),
-            last.terminated,
-            not last.terminated,
-            seed,
-            {m: there for m, there in present.items() if not there.all()},
-            last.scenario,
-        )
+def _episode(sequence: Sequence[Row], seed: int, fitted: FittedStates) -> Episode:
+    """Return a sequence as an episode; where its states lie side by side nothing is copied."""
+    numbers = _moments(sequence)
+    first, last = numbers[0], sequence[-1].transition
+    side_by_side = numbers == list(range(first, first + len(numbers)))
+    where = slice(first, first + len(numbers)) if side_by_side else np.array(numbers)
+    present = {modality: there[where] for modality, there in fitted.present.items()}
+    return Episode(
+        {modality: array[where] for modality, array in fitted.arrays.items()},
+        np.stack([row.action for row in sequence]),  # (T, slots)
+        np.array([row.transition.reward for row in sequence], np.float32),
+        last.terminated,
+        not last.terminated,
+        seed,
+        {modality: there for modality, there in present.items() if not there.all()},
+        last.scenario,
+    )
 
 
-def _moments(sequence: Sequence[_Row]) -> list[int]:
+def _moments(sequence: Sequence[Row]) -> list[int]:
     """Return the numbers of a sequence's states in order."""
     return [sequence[0].before, *(row.after for row in sequence)]
