@@ -22,10 +22,11 @@ from worldgpt_env.model.modalities import (
 
 from .annotation import WorldNetError
 from .apart import Report
-from .clips import FRAMES, RATE, SAMPLES, SIZE, Clip, ClipRecorder
+from .clips import FRAMES, RATE, SAMPLES, SIZE, Clip, record_clip
 from .description import WorldNetDescription
 from .folder import WorldNetFolder
-from .sources import HIGHEST, LOWEST, NUMBERS, SOURCES
+from .game import Game
+from .sources import HIGHEST, LOWEST, NUMBERS
 from .splits import split_blocks
 from .writer import WorldNetWriter
 
@@ -72,14 +73,14 @@ def record_part(part: Part, report: Report) -> None:
     longest = min(LONGEST, part.windows // 10)  # ten clips or more, so that every split has one
     splits = split_blocks(part.game, seed=part.seed)
     tally, number = _Tally(), 0
-    recorder = ClipRecorder(part.game, SOURCES[part.game])
-    built = {**part.settings(), **recorder.rates()}
-    description = _describe(part.game, recorder, built)
+    game = Game(part.game, SIZE)
     try:
+        built = {**part.settings(), **_rates(game)}
+        description = _describe(game, built)
         with WorldNetWriter(part.folder, description, overwrite=True) as writer:
             while tally.windows < part.windows:
                 seeds = np.random.SeedSequence([part.seed, number, *part.game.encode()])
-                clip = recorder.record(seeds, max(min(longest, part.windows - tally.windows), 2))
+                clip = record_clip(game, seeds, max(min(longest, part.windows - tally.windows), 2))
                 writer.add_sequence(
                     next(splits),
                     clip.moments,
@@ -94,25 +95,36 @@ def record_part(part: Part, report: Report) -> None:
                 report(len(clip.moments))
             built["figures"] = tally.figures()
     finally:
-        recorder.close()
+        game.close()
 
 
-def _describe(game: str, recorder: ClipRecorder, built: dict[str, Any]) -> WorldNetDescription:
+def _rates(game: Game) -> dict[str, float]:
+    """Return how long a window of the game is, and what is kept of it."""
+    return {
+        "window_seconds": round(game.seconds, 6),
+        "window_frames": game.frames,
+        "kept_frames": FRAMES,
+        "sound_rate": game.sound_rate,
+        "kept_seconds": SAMPLES / RATE,
+    }
+
+
+def _describe(game: Game, built: dict[str, Any]) -> WorldNetDescription:
     """Return the description of one game; ``built`` is read when the folder is finished."""
-    world = recorder.world
+    world = game.world
     text = world.specs[Modality.TEXT]
     assert isinstance(text, TextSpec)
     specs: dict[Modality, ModalitySpec] = {
         Modality.IMAGE: ImageSpec(*SIZE),
         Modality.VIDEO: VideoSpec(FRAMES, *SIZE),
         Modality.AUDIO: AudioSpec(SAMPLES, 1, RATE),
-        Modality.TEXT: TextSpec.of([*text.vocabulary, game], TEXT_SLOTS),
+        Modality.TEXT: TextSpec.of([*text.vocabulary, game.name], TEXT_SLOTS),
     }
     if Modality.VECTOR in world.specs:
         specs[Modality.VECTOR] = VectorSpec(NUMBERS, LOWEST, HIGHEST)
     words = [word for name in world.action_spec.names for word in name.split()]
     action = ActionSpec.text(words, ACTION_SLOTS)
-    return WorldNetDescription("worldnet-arcade", specs, action, (game,), built)
+    return WorldNetDescription("worldnet-arcade", specs, action, (game.name,), built)
 
 
 @dataclass
