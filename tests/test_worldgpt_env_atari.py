@@ -16,7 +16,7 @@ from worldgpt_env import make_world
 from worldgpt_env.errors import ConfigurationError
 from worldgpt_env.model.modalities import AudioSpec, Modality, TextSpec, VideoSpec
 from worldgpt_env.testing import check_world
-from worldgpt_env.worlds import world_names
+from worldgpt_env.worlds import WorldError, world_names
 from worldgpt_env.worlds.atari import AtariWorld
 
 GAMES = tuple(name for name in world_names() if name.startswith("atari-"))
@@ -209,3 +209,6 @@ def test_a_time_limit_is_truncated_and_wrong_settings_are_refused() -> None:
     for options in ({"sticky": 1.0}, {"sticky": -0.1}, {"max_steps": 0}, {"image_size": (50, 64)}):
         with pytest.raises(ConfigurationError):
             make_world("atari-pong", **options)
+    odd = type("Odd", (AtariWorld,), {"world_name": "atari-odd", "rom": "odd"})
+    with pytest.warns(UserWarning), pytest.raises(WorldError, match="no game 'odd'"):
+        odd()

@@ -8,7 +8,7 @@ from typing import Any
 
 DISTRIBUTIONS = (
     *("worldgpt-env", "torch", "transformers", "gymnasium", "stable-baselines3", "minari", "numpy"),
-    *("minigrid", "vizdoom"),
+    *("minigrid", "vizdoom", "ale-py"),
 )
 
 

@@ -19,7 +19,7 @@ from worldgpt_env.model.modalities import (
 )
 
 from ..errors import ConfigurationError, MissingDependencyError
-from .world import Observation, World
+from .world import Observation, World, WorldError
 
 try:
     import ale_py
@@ -37,7 +37,7 @@ SLOTS = 13  # 12 words, and one more digit from a score of 100 000
 NUMBERS = tuple(str(number) for number in range(22))  # Pong ends at 21; other scores are digits
 BUTTONS = re.compile("NOOP|UP|DOWN|LEFT|RIGHT|FIRE")
 ACROSS, DOWN = ("left", "center", "right"), ("high", "middle", "low")
-WORDS = ("ball", "gone", "player", *ACROSS, *DOWN, "lives", "score", "to", *NUMBERS)
+WORDS = ("ball", "gone", "player", *ACROSS, *DOWN, "lives", "minus", "score", "to", *NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,19 @@ class AtariWorld(World):
         self._machine.setFloat("repeat_action_probability", sticky)
         self._machine.setBool("sound_obs", True)
         self._switch_on(0)
+        self._has_lives = self._machine.lives() > 0
         self._buttons = self._machine.getMinimalActionSet()
         self._declare(specs, tuple(_phrase(button.name) for button in self._buttons), render_mode)
 
     def _switch_on(self, seed: int) -> None:
         """Start the machine anew: a reset alone keeps what its sound chip was about to play."""
+        path = roms.get_rom_path(self.rom)
+        if path is None:
+            raise WorldError(
+                f"ale-py has no game {self.rom!r}; ale_py.roms.get_all_rom_ids() lists its games."
+            )
         self._machine.setInt("random_seed", seed)
-        self._machine.loadROM(roms.get_rom_path(self.rom))
+        self._machine.loadROM(path)
         self._machine.reset_game()
 
     def _reset(self) -> tuple[Observation, str]:
@@ -177,8 +183,10 @@ class AtariWorld(World):
         return " ".join([*words, *self._figures(memory)])
 
     def _figures(self, memory: np.ndarray) -> list[str]:
-        """Return lives and score in words."""
-        return ["lives", str(self._machine.lives()), "score", *str(self._score)]
+        """Return lives, if the game has them, and score in words."""
+        lives = ["lives", str(self._machine.lives())] if self._has_lives else []
+        minus = ["minus"] if self._score < 0 else []
+        return [*lives, "score", *minus, *str(abs(self._score))]
 
     def _small(self, screen: np.ndarray) -> np.ndarray:
         """Return ``screen`` (210, 160, 3) as an image of the size asked for, area averaged."""
@@ -221,9 +229,6 @@ class FreewayWorld(AtariWorld):
     world_name = "atari-freeway"
     rom = "freeway"
     places = {"player": Place(down=(14, 177, 6))}
-
-    def _figures(self, memory: np.ndarray) -> list[str]:
-        return ["score", *str(self._score)]
 
 
 class AsterixWorld(AtariWorld):
