@@ -39,8 +39,8 @@ class World(gym.Env[Observation, Any]):
         specs: the exact shape of each modality.
         action_spec: what an agent may do, with a word or phrase per action.
         frame_rate: frames a second of a world that runs in real time. With its option ``video``,
-            the videos of an episode's steps, one after the other, are its complete film; None:
-            a world that stands still between two steps.
+            the videos of an episode's steps, one after the other, are its film; None: a world
+            that stands still between two steps.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 8}
