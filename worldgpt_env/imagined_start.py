@@ -44,41 +44,36 @@ def imagine_start(model: WorldGPT, texts: Sequence[str]) -> tuple[State, Presenc
             'this world has no text to begin with; pass {"index": 3} or '
             '{"observation": observation}.'
         )
-    outputs = _learned(model)
+    outputs = _learned(model).outputs
     ids = np.stack([_read(text, spec) for text in texts])  # (B, slots)
     words = model.encode({Modality.TEXT: ids})
     silence = torch.zeros(len(texts), *model.action_spec.sizes, dtype=torch.int64)
     prediction = model.predict(words, silence.to(model.device), outputs=outputs)
-    known = {m: prediction.state[m] for m in outputs} | words
-    agreement = model.consistency(model.latent(known))
+    known = prediction.state | words
+    agreement = model.consistency(model.latent(known))  # (B,)
     state = {m: known[m] if m in known else _neutral(model, m, len(texts)) for m in model.specs}
     missing = torch.zeros(len(texts), dtype=torch.bool)
     present = {m: missing.clone() for m in model.specs if m not in known}
     return state, present, agreement.detach().cpu().numpy().astype(np.float64)
 
 
-def _learned(model: WorldGPT) -> tuple[Modality, ...]:
-    """Return the most modalities that the model was trained to add to words."""
+def _learned(model: WorldGPT) -> Combination:
+    """Return the combination from words to the most other modalities that training met."""
     if model.action_spec.kind != "text":
         raise InvalidOptionError(
             f"the actions of this world are {model.action_spec.kind}, and only text actions can be "
             f"empty, which a moment in words alone needs; {INSTEAD}."
         )
-    others = [m for m in model.specs if m is not Modality.TEXT]
-    learned = [Combination.parse(name) for name in model.config.combinations or ()]
-    added = [
-        tuple(m for m in others if m in combination.outputs)
-        for combination in learned
-        if combination.inputs == (Modality.TEXT,)
-    ]
-    best = max(added, key=len, default=())
-    if not best:
-        wanted = f"text>{'+'.join(map(str, others))}"
+    words = (Modality.TEXT,)
+    met = [Combination.parse(name) for name in model.config.combinations or ()]
+    learned = [one for one in met if one.inputs == words and one.outputs != words]
+    if not learned:
+        wanted = Combination(words, tuple(m for m in model.specs if m is not Modality.TEXT))
         raise InvalidOptionError(
-            f"this model was not trained on {wanted!r}, so it cannot imagine a moment from words "
-            f"alone; {INSTEAD}, or train one with: worldgpt train --schedule progressive."
+            f"this model was not trained on {wanted.name!r}, so it cannot imagine a moment from "
+            f"words alone; {INSTEAD}, or train one with: worldgpt train --schedule progressive."
         )
-    return best
+    return max(learned, key=lambda one: (len(set(one.outputs) - set(words)), len(one.outputs)))
 
 
 def _read(text: str, spec: TextSpec) -> np.ndarray:
