@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model.checkpoint import MANIFEST
 from worldgpt_env.model.errors import ConfigurationError
 
-from .annotation import Annotations, Rejection, WorldNetError, read_annotations
+from .annotation import (
+    MEDIA,
+    Annotations,
+    Rejection,
+    WorldNetError,
+    WorldNetTransition,
+    read_annotations,
+)
 from .description import DESCRIPTION, REJECTED, SPLITS, WorldNetDescription, read_json
 from .gate import LIMITS, MediaError, MediaLimits, read_bytes
 from .writer import MediaSettings, Moment, WorldNetWriter
@@ -37,6 +44,8 @@ class WorldNetFolder:
         splits: the annotation file of each split.
         counts: figures of each split, as they were written.
         entries: the size and sha256 of every file, by its name relative to the root.
+        prefixes: what stands before the names in the annotations, by kind of media: the authors'
+            layout is ``ROOT/image/Train/NAME`` with annotations in ``ROOT/state/``.
     """
 
     root: Path
@@ -44,6 +53,7 @@ class WorldNetFolder:
     splits: dict[str, Path]
     counts: Mapping[str, Any] = field(default_factory=dict)
     entries: Mapping[str, tuple[int, str]] = field(default_factory=dict, repr=False)
+    prefixes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, root: str | Path) -> WorldNetFolder:
@@ -56,10 +66,13 @@ class WorldNetFolder:
         """
         root = Path(root)
         if root.is_file() and root.name != DESCRIPTION:
-            return cls(root.parent, None, {root.stem: root})
+            name = _split_name(root)
+            splits = {name if name in SPLITS else "train": root}
+            folder = next((f for f in root.absolute().parents[:2] if _has_media(f)), root.parent)
+            return cls(folder, None, splits, prefixes=_prefixes(folder))
         folder = root.parent if root.is_file() else root
         if not (folder / DESCRIPTION).is_file():
-            return cls(folder, None, _bare_splits(folder))
+            return cls(folder, None, _bare_splits(folder), prefixes=_prefixes(folder))
         return _open_sealed(folder)
 
     def annotations(self, split: str = "train") -> Annotations:
@@ -70,7 +83,8 @@ class WorldNetFolder:
         """
         if split not in self.splits:
             raise WorldNetError(f"{self.root} has no split {split!r}; it has {list(self.splits)}.")
-        return read_annotations(self.splits[split])
+        found = read_annotations(self.splits[split])
+        return replace(found, transitions=[self._placed(t) for t in found.transitions])
 
     def read(self, name: str, limits: MediaLimits = LIMITS) -> bytes:
         """Return the bytes of the media file ``name``, compared with its hash if it has one.
@@ -85,6 +99,23 @@ class WorldNetFolder:
             if hashlib.sha256(data).hexdigest() != self.entries[name][1]:
                 raise MediaError(name, "is not as it was written (truncated or changed).")
         return data
+
+    def _placed(self, transition: WorldNetTransition) -> WorldNetTransition:
+        """Return a transition whose media are named relative to the root."""
+        if not self.prefixes:
+            return transition
+        states = [
+            replace(
+                state,
+                **{
+                    kind: prefix + getattr(state, kind)
+                    for kind, prefix in self.prefixes.items()
+                    if getattr(state, kind)
+                },
+            )
+            for state in (transition.state0, transition.state1)
+        ]
+        return replace(transition, state0=states[0], state1=states[1])
 
     def left_out(self) -> list[Rejection]:
         """Return what was rejected when the folder was built.
@@ -107,13 +138,33 @@ class WorldNetFolder:
 
 def _bare_splits(folder: Path) -> dict[str, Path]:
     """Return the annotation files of a folder without a description."""
-    files = {path.stem: path for path in sorted(folder.glob("*.json")) if path.name != MANIFEST}
+    places = (folder, folder / "state")
+    files = [path for place in places for path in sorted(place.glob("*.json"))]
+    files = [path for path in files if path.name != MANIFEST]
     if not files:
         raise WorldNetError(
             f"there is no WorldNet in {folder}: no {DESCRIPTION} and no annotation file. "
             f"Make one: worldgpt worldnet build --help"
         )
-    return files
+    names = [_split_name(path) for path in files]
+    return {
+        name if names.count(name) == 1 else path.stem: path
+        for name, path in zip(names, files, strict=True)
+    }
+
+
+def _split_name(path: Path) -> str:
+    """Return ``"train"`` for ``train.json`` and ``action_train.json``, and so on."""
+    return next((name for name in SPLITS if f"_{path.stem}".endswith(f"_{name}")), path.stem)
+
+
+def _has_media(folder: Path) -> bool:
+    return any((folder / kind).is_dir() for kind in MEDIA)
+
+
+def _prefixes(folder: Path) -> dict[str, str]:
+    """Return where the authors' layout keeps media of which the annotations give bare names."""
+    return {kind: f"{kind}/Train/" for kind in MEDIA if (folder / kind / "Train").is_dir()}
 
 
 def _open_sealed(folder: Path) -> WorldNetFolder:
