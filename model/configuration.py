@@ -90,6 +90,7 @@ class WorldGPTConfig(PreTrainedConfig):
         agent_modalities: what agents observe of latent states when nothing else is asked for; all
             by default.
         signal_tokens: of each modality with a continuous codec (WorldGPT §3.1 has 16).
+        rewarded: whether the recording told rewards; an environment needs them.
         combinations: names of the combinations that training met, such as ``"image>audio"``; only
             everything to everything if None.
     """
@@ -113,6 +114,7 @@ class WorldGPTConfig(PreTrainedConfig):
         termination_temperature: float = 1.0,
         agent_modalities: list[str] | None = None,
         signal_tokens: int = 16,
+        rewarded: bool = True,
         combinations: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -132,6 +134,7 @@ class WorldGPTConfig(PreTrainedConfig):
         self.termination_temperature = termination_temperature
         self.agent_modalities = agent_modalities
         self.signal_tokens = signal_tokens
+        self.rewarded = rewarded
         self.combinations = combinations
         unknown = set(agent_modalities or ()) - set(self.modalities)
         if unknown:

@@ -120,7 +120,9 @@ class Curriculum:
         if self.schedule == "complete":
             return [self.complete]
         if self.schedule == "static":
-            return [Combination((), (m,)) for m in modalities] + [Combination((), self.complete.outputs)]
+            return [Combination((), (m,)) for m in modalities] + [
+                Combination((), self.complete.outputs)
+            ]
         return combinations(modalities)
 
     def entered(self, progress: float) -> list[Kind]:

@@ -31,3 +31,7 @@ class MissingHeadError(WorldGPTError, RuntimeError):
 
 class NonFiniteError(WorldGPTError, FloatingPointError):
     """The model produced NaN or infinity; nothing of it is handed on."""
+
+
+class UntrainedCombinationWarning(UserWarning):
+    """A model is asked for a combination of modalities that its training never met."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -20,7 +21,7 @@ from .configuration import WorldGPTConfig
 from .consistency import Consistency
 from .curriculum import Combination
 from .embeddings import ActionEmbedding, CellEmbedding, TokenProjection, VectorEmbedding
-from .errors import MissingModalityError
+from .errors import MissingModalityError, UntrainedCombinationWarning
 from .heads import (
     Ensemble,
     Present,
@@ -319,7 +320,16 @@ class WorldGPT(PreTrainedModel):
         from .imagination import Imagination
 
         temperature = self.config.temperature if temperature is None else temperature
-        return Imagination(self, rows, temperature, self.tokens.block(inputs, outputs))
+        block = self.tokens.block(inputs, outputs)
+        asked = Combination(block.inputs, block.outputs)
+        if not self.was_trained_on(asked):
+            warnings.warn(
+                f"this model was never trained on {asked.name}: what it says is a guess. Train one "
+                "with `worldgpt train --schedule progressive`.",
+                UntrainedCombinationWarning,
+                stacklevel=2,
+            )
+        return Imagination(self, rows, temperature, block)
 
     def was_trained_on(self, combination: Combination) -> bool:
         """Return whether training has met ``combination``."""

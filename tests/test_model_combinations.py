@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from worldgpt_env.model.batch import Batch, Presence, State
 from worldgpt_env.model.configuration import WorldGPTConfig
 from worldgpt_env.model.curriculum import Combination, combinations
+from worldgpt_env.model.errors import UntrainedCombinationWarning
 from worldgpt_env.model.imagination import Imagination
 from worldgpt_env.model.modalities import (
     ActionSpec,
@@ -39,7 +41,8 @@ def model() -> WorldGPT:
     """A tiny model of all five modalities and of actions in words; every weight matters."""
     torch.manual_seed(0)
     action = ActionSpec.text("move left right fire".split(), 3)
-    built = WorldGPT(WorldGPTConfig.from_preset("tiny", SPECS, action)).eval()
+    known = [c.name for c in (*combinations(SPECS), Combination((), (VIDEO,)))]
+    built = WorldGPT(WorldGPTConfig.from_preset("tiny", SPECS, action, combinations=known)).eval()
     for parameter in built.dynamics_parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return built
@@ -176,3 +179,19 @@ def test_rewards_that_nobody_recorded_cost_nothing(model: WorldGPT, batch: Batch
     figures = model(unknown).metrics
     assert float(figures["reward"]) == float(figures["termination"]) == 0
     assert torch.isfinite(figures["total"])
+
+
+def test_a_combination_that_was_never_trained_is_warned_of(batch: Batch) -> None:
+    torch.manual_seed(0)
+    specs = {IMAGE: SPECS[IMAGE], AUDIO: SPECS[AUDIO]}
+    action = ActionSpec("discrete", (2,))
+    built = WorldGPT(
+        WorldGPTConfig.from_preset("tiny", specs, action, combinations=["image>audio"])
+    )
+    state, _ = first(batch, (IMAGE,))
+    still = torch.zeros(ROWS, dtype=torch.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        built.predict(state, still, [AUDIO])
+    with pytest.warns(UntrainedCombinationWarning, match="image>image"):
+        built.predict(state, still, [IMAGE])

@@ -196,6 +196,7 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
             recording.action_spec,
             world=recording.world,
             reward=dataclasses.asdict(reward_bins(recording)),
+            rewarded=any(np.isfinite(e.rewards).any() for e in recording.episodes),
             horizon=config.horizon,
             temperature=config.temperature,
             codecs=config.codecs if shared is None else shared.config.codecs,

@@ -19,6 +19,7 @@ from worldgpt_env.model.modalities import Modality, TextSpec
 
 from .errors import (
     ConfigurationError,
+    MissingHeadError,
     NonFiniteError,
     ResetNeededError,
     WorldMismatchError,
@@ -106,6 +107,12 @@ class Simulator:
             raise ConfigurationError(f"num_envs is {num_envs!r}; use a whole number from 1.")
         self.config = config or SimulatorConfig()
         self.model = open_model(model, device)
+        if not self.model.config.rewarded:
+            raise MissingHeadError(
+                f"the recording of {self.model.config.world!r} told no rewards, so this model has "
+                "none to give; model.predict(state, action) works. For an environment, record "
+                "rewards and train again."
+            )
         self.num_envs = int(num_envs)
         self.specs = self.model.specs
         asked = self.config.modalities
