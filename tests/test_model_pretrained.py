@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from pretrained_parts import AUDIO, IMAGE, TEXT, VIDEO, observations, save_encoders
+from pretrained_parts import AUDIO, IMAGE, SIZES, TEXT, VIDEO, observations, save_encoders
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from worldgpt_env.model import WorldGPT, WorldGPTConfig
+from worldgpt_env.model.batch import Batch
 from worldgpt_env.model.codecs import Codec, build_codec
 from worldgpt_env.model.codecs.preparation import Picture, resample, sample_frames
 from worldgpt_env.model.codecs.pretrained import PretrainedCodec
@@ -24,7 +27,15 @@ from worldgpt_env.model.errors import (
     ConfigurationError,
     MissingHeadError,
 )
-from worldgpt_env.model.modalities import AudioSpec, ImageSpec, VectorSpec
+from worldgpt_env.model.modalities import (
+    ActionSpec,
+    AudioSpec,
+    ImageSpec,
+    Modality,
+    VectorSpec,
+    specs_to_json,
+)
+from worldgpt_env.model.paper import paper_settings
 from worldgpt_env.model.reference import state_of
 
 CASES = [
@@ -243,3 +254,74 @@ def test_what_cannot_be_is_refused(
     path = str(encoders / settings.get("path", settings["encoder"]))
     with pytest.raises(ConfigurationError, match=message):
         build_codec(spec, settings | {"path": path})
+
+
+@pytest.fixture(scope="session")
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a tiny Llama."""
+    folder = tmp_path_factory.mktemp("language") / "llama"
+    torch.manual_seed(0)
+    sizes = {**SIZES, "hidden_size": 32, "vocab_size": 32, "max_position_embeddings": 512}
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes)).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_the_model_of_the_paper(
+    encoders: Path, language_model: str, tmp_path: Path, embedded: bool
+) -> None:
+    """Built from names, trained, saved and loaded: only LoRA and the parts around it changed."""
+    specs = {Modality.IMAGE: IMAGE, Modality.VIDEO: VIDEO, Modality.AUDIO: AUDIO}
+    sources = {
+        Modality.IMAGE: ("clip", str(encoders / "clip")),
+        Modality.VIDEO: ("clip", str(encoders / "clip")),
+        Modality.AUDIO: ("clap", str(encoders / "clap")),
+    }
+    action = ActionSpec("discrete", (3,))
+    fields = paper_settings(language_model, sources, embed_weights=embedded)
+    config = WorldGPTConfig(
+        modalities=specs_to_json(specs), action=dataclasses.asdict(action), **fields
+    )
+    torch.manual_seed(0)
+    model = WorldGPT(config)
+    assert model.tokens.counts == tuple((m, 1) for m in specs)
+    assert {model.tokens.signals(m) for m in specs} == {16}
+    lora = model.backbone.trainable
+    assert len(lora) == 2 * 4 * 2 and model.backbone.hidden == 32
+    raw = {m: observations(spec, 5) for m, spec in specs.items()}
+    state = {m: codes.view(1, 5, 1, -1) for m, codes in model.encode(raw).items()}
+    batch = Batch(
+        state,
+        torch.zeros(1, 4, dtype=torch.int64),
+        torch.zeros(1, 4),
+        torch.zeros(1, 4),
+        torch.ones(1, 4),
+    )
+    before = state_of(model)
+    optimizer = torch.optim.AdamW(model.dynamics_parameters(), lr=0.01)
+    model.train()
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(batch).loss.backward()
+        optimizer.step()
+    model.eval()
+    changed = {n for n, t in state_of(model).items() if not torch.equal(t, before[n])}
+    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
+    assert frozen and not changed & frozen
+    assert {n for n in changed if n.startswith("backbone.")} == {f"backbone.{n}" for n in lora}
+    model.save_pretrained(tmp_path / "world")
+    saved = load_file(tmp_path / "world/model.safetensors")
+    assert bool(set(saved) & frozen) is embedded
+    again = WorldGPT.from_pretrained(tmp_path / "world")
+    present = {m: codes[0, :2] for m, codes in state.items()}
+    one, two = (w.predict(present, torch.tensor([0, 2])) for w in (model, again))
+    for modality in specs:
+        torch.testing.assert_close(
+            one.state[modality].norm(dim=-1), torch.ones(2, 1), atol=1e-4, rtol=0
+        )
+        assert torch.equal(one.state[modality], two.state[modality])
+
+
+def test_the_paper_needs_an_encoder(language_model: str) -> None:
+    with pytest.raises(ConfigurationError, match="name one for a modality"):
+        paper_settings(language_model, {})
