@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from worldgpt_env.model.errors import ConfigurationError
+
 from ..figures import Figures
 from ..tables import markdown_table
 
@@ -19,12 +21,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arcade.add_argument("--games", type=_names, metavar="A,B", help="default: all there are")
     arcade.add_argument("--seed", type=int)
     arcade.add_argument("--workers", type=int, help="games played side by side")
+    arcade.add_argument(
+        "--wild", action="store_true", help="film long recordings instead and cut them"
+    )
+    arcade.add_argument("--recordings", type=int, help="with --wild: of each game")
+    arcade.add_argument("--seconds", type=float, help="with --wild: of each recording")
+    _add_wild(ways)
+
+
+def _add_wild(ways: Any) -> None:
+    """Add the cutting of recordings."""
+    wild = _way(ways, "wild", "cut long recordings with sound into transitions, and tell them")
+    wild.add_argument("--recordings", required=True, metavar="DIR", help="mp4, mov, webm or mkv")
+    wild.add_argument(
+        "--captioner", metavar="MODEL", help="image-to-text; default: <recording>.words.json"
+    )
+    wild.add_argument("--rewriter", metavar="MODEL", help="chat model that makes sentences")
+    _add_events(wild)
+    wild.add_argument("--changes", nargs="+", help="shot, motion, sound (default: all)")
+    for name, text in (
+        ("shot", "smallest difference of pictures, 0 to 1, at a new shot"),
+        ("motion", "smallest change of the logarithm of the motion"),
+        ("sound", "smallest change of the sound in decibels"),
+    ):
+        wild.add_argument(f"--{name}", type=float, help=text)
+
+
+def _add_events(parser: argparse.ArgumentParser) -> None:
+    """Add which events are kept, and what of them."""
+    parser.add_argument("--seed", type=int, help="of the splits")
+    parser.add_argument("--min-seconds", type=float, help="of an event")
+    parser.add_argument("--max-seconds", type=float)
+    parser.add_argument("--min-words", type=int, help="of the description of an event")
+    parser.add_argument("--max-words", type=int)
+    parser.add_argument("--state-seconds", type=float, help="of film and sound around a moment")
+    parser.add_argument("--frames", type=int, help="of a film")
+    parser.add_argument("--longest", type=int, help="pixels of the longer side of what is written")
+    parser.add_argument("--sound-rate", type=int, help="samples a second of what is written")
+    parser.add_argument("--test", type=float, help="share of the recordings")
+    parser.add_argument("--knowledge", type=float, help="share of the recordings")
 
 
 def run(arguments: argparse.Namespace) -> Figures:
     """Build, and print the table of what was built."""
     options = vars(arguments)
-    return {"arcade": _arcade}[options.pop("way")](**options)
+    return {"arcade": _arcade, "wild": _wild}[options.pop("way")](**options)
 
 
 def _way(ways: Any, name: str, text: str) -> argparse.ArgumentParser:
@@ -44,8 +85,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _arcade(**options: Any) -> Figures:
+    if options.pop("wild", False):
+        return _filmed(options)
     from .arcade import ArcadeConfig, build_arcade
 
+    _refuse(options, {"recordings", "seconds"}, "without --wild")
     figures = build_arcade(ArcadeConfig(**options))
     header = ["game", "windows", "episodes", "ended", "reward events", "heard", "captions"]
     rows = [
@@ -58,6 +102,57 @@ def _arcade(**options: Any) -> Figures:
         for game, told in figures["games"].items()
     ]
     print(markdown_table(header, rows))
+    print(_summary(figures))
+    return figures
+
+
+def _filmed(options: dict[str, Any]) -> Figures:
+    """Film games and cut the recordings."""
+    from .filming import FilmConfig, build_filmed
+
+    _refuse(options, {"windows"}, "with --wild")
+    return _told(build_filmed(FilmConfig(**options)))
+
+
+def _wild(**options: Any) -> Figures:
+    from .wild import WildConfig, build_wild
+
+    return _told(build_wild(WildConfig(**_parts(options))))
+
+
+def _parts(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, those of filters, states, shares and cuts as their configurations."""
+    from .cutting import CutConfig
+    from .events import StateConfig
+    from .filters import FilterConfig
+    from .splits import SplitShares
+
+    if "state_seconds" in options:
+        options["seconds"] = options.pop("state_seconds")
+    kinds = {"cut": CutConfig, "filters": FilterConfig, "state": StateConfig, "shares": SplitShares}
+    parts: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        own = {key: options.pop(key) for key in list(options) if key in kind.__dataclass_fields__}
+        if own:
+            parts[name] = kind(**own)
+    return {**options, **parts}
+
+
+def _refuse(options: dict[str, Any], names: set[str], why: str) -> None:
+    """Refuse options that do not belong to this way."""
+    if foreign := sorted(names & set(options)):
+        named = ", ".join(f"--{name}" for name in foreign)
+        raise ConfigurationError(f"{named} cannot be used {why}; leave it out.")
+
+
+def _told(figures: Figures) -> Figures:
+    """Print what came of recordings, and return it."""
+    rows = [[name or "–", str(count)] for name, count in figures["scenarios"].items()]
+    print(markdown_table(["scenario", "events"], rows))
+    print(
+        f"\n{figures['recordings']} recordings, {figures['found']} events found, "
+        f"{figures['rejected']} rejected (rejected.jsonl says why)"
+    )
     print(_summary(figures))
     return figures
 

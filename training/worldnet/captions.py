@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from worldgpt_env.model.modalities import VectorSpec
 
 from .footage import Footage
 from .gate import MediaError, read_bytes
@@ -50,12 +52,14 @@ class Words:
         states: ``(second, text, numbers)`` of states, in order.
         actions: ``(start, end, text)`` of actions, in order.
         rewards: ``(second, value)``, in order.
+        numbers: what the numbers of the states are; None without.
     """
 
     scenario: str = ""
     states: Sequence[tuple[float, str, tuple[float, ...]]] = ()
     actions: Sequence[tuple[float, float, str]] = ()
     rewards: Sequence[tuple[float, float]] = ()
+    numbers: VectorSpec | None = None
 
     @staticmethod
     def name(recording: str) -> str:
@@ -83,6 +87,7 @@ class Words:
                     for part in data["actions"]
                 ],
                 [(float(part["second"]), float(part["value"])) for part in data["rewards"]],
+                VectorSpec(**data["numbers"]) if data.get("numbers") else None,
             )
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, MediaError):
@@ -101,6 +106,7 @@ class Words:
                 {"start": start, "end": end, "text": text} for start, end, text in self.actions
             ],
             "rewards": [{"second": second, "value": value} for second, value in self.rewards],
+            "numbers": asdict(self.numbers) if self.numbers else None,
         }
 
 

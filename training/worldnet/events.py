@@ -19,6 +19,7 @@ from worldgpt_env.model.modalities import (
     Modality,
     ModalitySpec,
     TextSpec,
+    VectorSpec,
     VideoSpec,
 )
 
@@ -29,7 +30,7 @@ from .folder import WorldNetFolder
 from .footage import Footage
 from .gate import MediaError
 from .splits import SplitShares, split_sources
-from .writer import MediaSettings, Moment, WorldNetWriter
+from .writer import Moment, WorldNetWriter
 
 MEDIA = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
 
@@ -113,11 +114,13 @@ class EventBook:
         root: folder of the recordings.
         events: those to write, by recording and in order.
         rejected: the others.
+        numbers: what the numbers of the states are; None: they have none.
     """
 
     root: Path
     events: list[Event] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
+    numbers: VectorSpec | None = None
 
     def reject(self, source: str, row: int, reason: str) -> None:
         """Keep why an event is left out."""
@@ -146,8 +149,9 @@ def write_events(
         )
     scenario_of = {event.recording: event.scenario for event in reversed(book.events)}
     split_of = split_sources(scenario_of, shares, seed)
-    settings = MediaSettings(config.frames / config.seconds, config.sound_rate, crf=config.quality)
-    with WorldNetWriter(out, _describe(book.events, name, config, built), settings) as writer:
+    description = _describe(book, name, config, built)
+    rates = {"video_rate": config.frames / config.seconds, "audio_rate": config.sound_rate}
+    with WorldNetWriter(out, description, **rates, crf=config.quality) as writer:
         for rejection in book.rejected:
             writer.reject(rejection)
         with tqdm(total=len(book.events), desc="cut", unit="event", disable=None) as bar:
@@ -233,10 +237,12 @@ def _moment(footage: Footage, event: Event, opening: bool, config: StateConfig) 
 
 
 def _describe(
-    events: Sequence[Event], name: str, config: StateConfig, built: dict[str, Any]
+    book: EventBook, name: str, config: StateConfig, built: dict[str, Any]
 ) -> WorldNetDescription:
     """Return a description with the words of all events."""
-    specs = config.specs()
+    specs, events = config.specs(), book.events
+    if book.numbers is not None:
+        specs[Modality.VECTOR] = book.numbers
     texts = [text for e in events for text in (e.caption.before, e.caption.after) if text]
     if texts:
         specs[Modality.TEXT] = TextSpec.of(_words(texts), max(len(t.split()) for t in texts))

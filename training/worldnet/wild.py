@@ -80,6 +80,7 @@ def build_wild(config: WildConfig) -> dict[str, Any]:
     for name in tqdm(names, desc="watch", unit="recording", disable=None):
         try:
             footage = Footage(root, name)
+            teller.check_numbers(book, name)
             boundaries = find_boundaries(footage.signals(), config.cut)
             _take(book, footage, boundaries, teller, config.filters)
         except MediaError as error:
@@ -123,6 +124,13 @@ class _Teller:
             from .captioners import TransformersRewriter
 
             self._rewrite = TransformersRewriter(config.rewriter)
+
+    def check_numbers(self, book: EventBook, name: str) -> None:
+        """Take over what the numbers of a recording are; they are the same in all of them."""
+        numbers = None if self._models else self._words.words(name).numbers
+        if numbers is not None and book.numbers not in (None, numbers):
+            raise MediaError(name, f"tells other numbers ({numbers}) than those before.")
+        book.numbers = book.numbers or numbers
 
     def event(self, footage: Footage, start: float, end: float, row: int) -> Event:
         """Return what happens between two moments, in plain words."""
