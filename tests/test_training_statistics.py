@@ -100,14 +100,18 @@ def test_clusters_are_drawn_whole_and_within_their_stratum() -> None:
     strata = ["pong"] * 30 + ["doom"] * 10
     weights = cluster_weights(strata, samples=500, seed=1)
     assert weights.shape == (501, 40) and (weights[0] == 1).all()
-    assert (weights[:, :30].sum(1) == 30).all() and (weights[:, 30:].sum(1) == 10).all()
+    assert np.allclose(weights[:, :30].sum(1), 30) and np.allclose(weights[:, 30:].sum(1), 10)
     assert np.array_equal(weights, cluster_weights(strata, samples=500, seed=1))
     scores = np.random.default_rng(0).standard_normal(40)  # one number a cluster
     interval = percentile_interval(weights @ scores / weights.sum(1))
     assert interval is not None and interval.value == pytest.approx(scores.mean())
     parts = [scores[:30], scores[30:]]
-    error = math.sqrt(sum(len(p) * p.var() for p in parts)) / 40  # of a stratified mean
+    error = math.sqrt(sum(len(p) * p.var(ddof=1) for p in parts)) / 40  # of a stratified mean
     assert (interval.high - interval.low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.12)
+    spread = [(cluster_weights(["a"] * n, 4000) @ np.arange(n) / n).std() for n in (1, 2, 4)]
+    assert spread[0] == 0.0  # one cluster shows nothing
+    wanted = [np.arange(n).std(ddof=1) / math.sqrt(n) for n in (2, 4)]
+    assert spread[1:] == pytest.approx(wanted, rel=0.05)
 
 
 def test_draws_without_a_value() -> None:

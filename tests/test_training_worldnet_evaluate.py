@@ -20,13 +20,22 @@ from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.worldnet import cost
 from worldgpt_env.training.worldnet import evaluate as module
 from worldgpt_env.training.worldnet.annotation import WorldNetError
-from worldgpt_env.training.worldnet.evaluate import EvaluateConfig, add_arguments, evaluate, run
+from worldgpt_env.training.worldnet.evaluate import (
+    EvaluateConfig,
+    add_arguments,
+    evaluate,
+    learned_scenarios,
+    run,
+)
 from worldgpt_env.training.worldnet.judge import Candidates, Cell, Judge
 from worldgpt_env.training.worldnet.load import LoadedWorldNet
 from worldgpt_env.training.worldnet.samples import EncodedSamples, Samples
 from worldgpt_env.training.worldnet.static import static_latents
 from worldgpt_env.training.worldnet.summary import Estimate, Summary, cell_draws, with_skills
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::worldgpt_env.model.errors.UntrainedCombinationWarning"
+)
 SEEN = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
 SMALL: dict[str, Any] = {"samples": 40, "references": 60, "decoded": 8, "draws": 100}
 
@@ -229,6 +238,22 @@ def test_scenarios_can_be_left_to_others(folder: str, data) -> None:
     part = figures["combinations"]["image>image"]
     assert part["mean_next"] is None  # training knew no night
     assert part["nearest"] is not None and part["skill_allowed"] is not None
+    data["test"].episodes = data["test"].episodes[:2]  # one of each
+    told = evaluate(EvaluateConfig((folder,), Path("toy"), **SMALL))
+    assert told["clusters"] == {"day": 1, "night": 1}
+    assert told["scenarios"]["day"]["all"]["skill"]["episodes"] is None
+
+
+def test_the_baselines_know_what_the_model_has_learned(folder: str, data) -> None:
+    noted = Path(folder) / "metrics.json"
+    noted.write_text('{"scenarios": ["night"]}')
+    try:
+        assert learned_scenarios(folder) == ("night",)
+        figures = evaluate(EvaluateConfig((folder,), Path("toy"), **SMALL))
+        assert figures["known_scenarios"] == ["night"]
+    finally:
+        noted.unlink()
+    assert learned_scenarios(folder) is None
 
 
 def test_what_cannot_be_judged_is_refused(folder: str, data, tmp_path: Path) -> None:

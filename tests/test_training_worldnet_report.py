@@ -20,6 +20,8 @@ from worldgpt_env.training.worldnet.report import (
     class_table,
     combination_table,
     decoded_table,
+    introduction,
+    output_table,
     scenario_table,
     seen_table,
     tables,
@@ -64,6 +66,7 @@ def figures(shifts: tuple[float, ...] = (0.0, 0.1)) -> dict[str, Any]:
     parts = [cells(shift) for shift in shifts]
     about = {
         "models": [f"model{n}" for n in range(len(shifts))], "data": "toy", "split": "test",
+        "modalities": ["image", "video", "audio"], "clusters": {"day": 2, "night": 1},
         "transitions": 20, "episodes": 4, "references": 9, "candidates": 8, "static": None,
         "seed": 0, "test": "abc",
     }  # fmt: skip
@@ -107,6 +110,14 @@ def test_what_no_transition_allows_is_a_dash_and_not_a_zero() -> None:
     assert row_of(class_table(told), "single to same")[1] == "2 of 3"
     nothing = told["combinations"][EMPTY]
     assert "skill" not in nothing and nothing["outputs"]["audio"]["decoded"] == {}
+
+
+def test_outputs_are_told_apart() -> None:
+    told = figures()
+    assert row_of(output_table(told), "several to same")[1] == "image"
+    assert told["outputs"]["single_other"]["image"]["skill"]["value"] == pytest.approx(0.625)
+    assert told["outputs"]["single_same"]["audio"] == {}  # nothing was measured
+    assert "adds no spread: night." in introduction(told)
 
 
 def test_scenarios_are_told_apart() -> None:

@@ -105,7 +105,10 @@ def stratified_bootstrap(
 def cluster_weights(
     strata: Sequence[str] | np.ndarray, samples: int = 2000, seed: int = 0
 ) -> np.ndarray:
-    """Return how often each cluster counts in each draw of a stratified cluster bootstrap.
+    """Return how much each cluster counts in each draw of a stratified cluster bootstrap.
+
+    Of n clusters of a stratum n - 1 are drawn, and weighed so that they count for n: drawn whole,
+    few clusters would show too little spread (Rao and Wu 1988). A single cluster has none to show.
 
     Row 0 counts every cluster once, so that ``weights @ sums`` gives the estimate first and then
     its draws, for :func:`percentile_interval`.
@@ -123,8 +126,11 @@ def cluster_weights(
     weights = np.ones((1 + samples, len(names)))
     for name in np.unique(names):
         members = np.flatnonzero(names == name)
-        share = np.full(len(members), 1 / len(members))
-        weights[1:, members] = generator.multinomial(len(members), share, size=samples)
+        drawn = len(members) - 1
+        if drawn:
+            share = np.full(len(members), 1 / len(members))
+            counts = generator.multinomial(drawn, share, size=samples)
+            weights[1:, members] = counts * (len(members) / drawn)
     return weights
 
 

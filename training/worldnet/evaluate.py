@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,11 @@ from typing import Any
 import numpy as np
 
 from worldgpt_env.model.curriculum import Combination, combinations
-from worldgpt_env.model.errors import ConfigurationError, MissingModalityError
+from worldgpt_env.model.errors import (
+    ConfigurationError,
+    MissingModalityError,
+    UntrainedCombinationWarning,
+)
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.worldgpt import WorldGPT
 
@@ -42,8 +48,8 @@ class EvaluateConfig:
         data: a WorldNet folder, or an annotation file.
         split: whose transitions are judged.
         scenarios: judge only these; all if None.
-        known: the scenarios of the train split that centre, means and neighbours come from; all if
-            None.
+        known: the scenarios of the train split that centre, means and neighbours come from; those
+            that the first model has learned from if None.
         modalities: that are judged; image, video and audio where the models have them by default.
         combinations: ``"all"``, ``"paper8"``, or names such as ``"image>audio,image+audio>video"``.
         static: a model trained with ``--schedule static`` on the same data, or None.
@@ -107,24 +113,27 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     check_alike(config.models, models)
     chosen = choose_combinations(config, models[0])
     judged = [m for m in Modality if any(m in (*c.inputs, *c.outputs) for c in chosen)]
-    test = _draw(config, models[0], config.split, config.scenarios, config.samples)
-    known = _draw(config, models[0], "train", config.known, config.references)
+    test = _draw(config, models[0], judged, config.split, config.scenarios, config.samples)
+    learned = config.known or learned_scenarios(config.models[0])
+    known = _draw(config, models[0], judged, "train", learned, config.references)
     clusters, episode = np.unique(test.episode, return_inverse=True)
     strata = [test.recording.episodes[number].scenario for number in clusters]
     weights = cluster_weights(strata, config.draws, config.seed)
-    summaries, cells, speed = [], [], None
-    for model in models:
-        encoded = [EncodedSamples.of(model, part, judged) for part in (test, known)]
-        judge = Judge(
-            model, encoded[0], encoded[1], judged, candidates=config.candidates,
-            decoded=config.decoded, static=static, seed=config.seed,
-        )  # fmt: skip
-        cells.append([cell for combination in chosen for cell in judge.judge(combination)])
-        summaries.append(Summary.of(cells[-1], weights, episode))
-        if config.speed and speed is None:  # models of one recipe are equally fast
-            speed = measure_cost(model, encoded[0])
-    about = _about(config, models[0], test, known, judged)
-    scenarios = {str(n): weights * (np.array(strata) == n) for n in np.unique(strata)}
+    cells, speed = [], None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UntrainedCombinationWarning)  # the tables say it
+        for model in models:
+            encoded = [EncodedSamples.of(model, part, judged) for part in (test, known)]
+            judge = Judge(
+                model, encoded[0], encoded[1], judged, candidates=config.candidates,
+                decoded=config.decoded, static=static, seed=config.seed,
+            )  # fmt: skip
+            cells.append([cell for combination in chosen for cell in judge.judge(combination)])
+            if config.speed and speed is None:  # models of one recipe are equally fast
+                speed = measure_cost(model, encoded[0])
+    summaries = [Summary.of(part, weights, episode) for part in cells]
+    about = _about(config, test, known, strata, judged)
+    scenarios = {name: _within(weights, np.array(strata) == name) for name in about["clusters"]}
     apart = {n: [Summary.of(c, w, episode) for c in cells] for n, w in scenarios.items()}
     trained = {c: models[0].was_trained_on(c) for c in chosen}
     return build_figures(about, chosen, trained, cells, summaries, apart, speed)
@@ -183,12 +192,26 @@ def _modality(name: str) -> Modality:
         ) from error
 
 
+def learned_scenarios(model: str) -> tuple[str, ...] | None:
+    """Return the scenarios that a model has learned from, as its training noted; else None."""
+    try:
+        noted = json.loads((Path(model) / "metrics.json").read_text()).get("scenarios")
+    except (OSError, ValueError):
+        return None  # an embedded world, or a model that was saved by hand
+    return tuple(noted) if noted and any(noted) else None
+
+
 def _draw(
-    config: EvaluateConfig, model: WorldGPT, split: str, scenarios: Iterable[str] | None, count: int
+    config: EvaluateConfig,
+    model: WorldGPT,
+    judged: Iterable[Modality],
+    split: str,
+    scenarios: Iterable[str] | None,
+    count: int,
 ) -> Samples:
-    """Load one split, fitted to the model, and draw its transitions."""
+    """Load the judged modalities of a split, fitted to the model, and draw its transitions."""
     names = None if scenarios is None else list(scenarios)
-    loaded = load_worldnet(config.data, split, model.specs, names)
+    loaded = load_worldnet(config.data, split, {m: model.specs[m] for m in judged}, names)
     recording: Recording = loaded.recording
     samples = Samples.draw(recording, count, config.seed)
     if not len(samples):
@@ -200,8 +223,17 @@ def _draw(
     return samples
 
 
+def _within(weights: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return ``weights`` of the chosen episodes alone, without draws if there is but one."""
+    return (weights if chosen.sum() > 1 else weights[:1]) * chosen
+
+
 def _about(
-    config: EvaluateConfig, model: WorldGPT, test: Samples, known: Samples, judged: list[Modality]
+    config: EvaluateConfig,
+    test: Samples,
+    known: Samples,
+    strata: Sequence[str],
+    judged: Iterable[Modality],
 ) -> dict[str, Any]:
     """Return what was judged, and against what."""
     return {
@@ -212,7 +244,8 @@ def _about(
         "known_scenarios": sorted(set(known.scenario.tolist())),
         "modalities": [str(m) for m in judged],
         "transitions": len(test),
-        "episodes": len(np.unique(test.episode)),
+        "episodes": len(strata),
+        "clusters": {name: strata.count(name) for name in sorted(set(strata))},
         "references": len(known),
         "candidates": config.candidates,
         "static": config.static,
@@ -228,7 +261,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="default: test")
     for name, text in (
         ("--scenarios", "judge only these"),
-        ("--known", "scenarios that the baselines know; default: all"),
+        ("--known", "scenarios that the baselines know; default: as the model"),
         ("--modalities", "default: image,video,audio; or: all"),
     ):
         parser.add_argument(name, type=_names, metavar="A,B", help=text)

@@ -29,7 +29,7 @@ def build_figures(
     """Return all figures.
 
     Args:
-        about: what was judged.
+        about: what was judged; of it ``modalities`` is needed here.
         chosen: the combinations.
         trained: which of them training has met.
         cells: of each model.
@@ -38,9 +38,9 @@ def build_figures(
         speed: predictions per CPU-second, where they were measured.
 
     Returns:
-        The entries of ``about``; ``classes``, ``combinations``, ``scenarios``, ``seen`` and
-        ``decoded`` with the fields of :class:`Estimate` per figure, None where nothing could be
-        measured; ``draws`` for comparisons; ``speed``.
+        The entries of ``about``; ``classes``, ``combinations``, ``outputs`` (per class and output
+        modality), ``scenarios``, ``seen`` and ``decoded`` with the fields of :class:`Estimate` per
+        figure, None where nothing could be measured; ``draws`` for comparisons; ``speed``.
     """
     groups = classes_of(chosen)
     figures = {
@@ -50,6 +50,13 @@ def build_figures(
             for name, members in groups.items()
         },
         "combinations": {c.name: _combination(c, trained[c], cells, summaries) for c in chosen},
+        "outputs": {
+            name: {
+                output: estimates([s.over_output(members, output) for s in summaries])
+                for output in about["modalities"]
+            }
+            for name, members in groups.items()
+        },
         "scenarios": {
             scenario: {name: _estimates(members, parts) for name, members in groups.items()}
             for scenario, parts in apart.items()

@@ -45,12 +45,14 @@ def introduction(figures: Mapping[str, Any]) -> str:
     """Return what was judged, and how to read the brackets."""
     models = figures["models"]
     static = f"; static generator: {figures['static']}" if figures["static"] else ""
+    single = [name or "(no name)" for name, count in figures["clusters"].items() if count == 1]
+    alone = f"; of one episode each, which adds no spread: {', '.join(single)}" if single else ""
     return (
         f"{len(models)} model{'s' * (len(models) > 1)} ({', '.join(models)}) on "
         f"{figures['transitions']} transitions of {figures['episodes']} episodes, split "
         f"{figures['split']!r} of {figures['data']}; baselines know {figures['references']} "
         f"training transitions{static}; retrieval among {figures['candidates']} next states of "
-        "the same scenario.\n[a, b]: 95 % over held-out episodes (cluster bootstrap); "
+        f"the same scenario{alone}.\n[a, b]: 95 % over held-out episodes (cluster bootstrap); "
         "{a, b}: 95 % over models (Student's t)."
     )
 
@@ -59,6 +61,7 @@ def tables(figures: Mapping[str, Any]) -> dict[str, str]:
     """Return the tables of an evaluation by their titles, those without content left out."""
     found = {
         "Classes": class_table(figures),
+        "Classes, output by output": output_table(figures),
         "Combinations": combination_table(figures),
         "Scenarios: skill over copying": scenario_table(figures, "skill"),
         "Scenarios: skill over the best allowed": scenario_table(figures, "skill_allowed"),
@@ -80,6 +83,19 @@ def class_table(figures: Mapping[str, Any]) -> str:
         for kind, part in figures["classes"].items()
     ]
     return markdown_table(["class", "measured", *(HEADINGS[name] for name in names)], rows)
+
+
+def output_table(figures: Mapping[str, Any]) -> str:
+    """Return a row per class and output modality: modalities differ in how much copying leaves."""
+    names = ["cosine", "copy", "mean_next", "nearest", "retrieval", "retrieval_copy"]
+    names += ["skill", "skill_allowed"]
+    rows = [
+        [_words(kind), output, *(_show(part.get(name), name, short=True) for name in names)]
+        for kind, outputs in figures["outputs"].items()
+        for output, part in outputs.items()
+        if part
+    ]
+    return markdown_table(["class", "output", *(HEADINGS[name] for name in names)], rows)
 
 
 def combination_table(figures: Mapping[str, Any]) -> str:

@@ -160,3 +160,8 @@ class Summary:
         """Return the figures of the measured ones of ``chosen``, each counting the same."""
         known = (self.combinations[c] for c in chosen if c in self.combinations)
         return with_skills(average_draws(known))
+
+    def over_output(self, chosen: Iterable[Combination], output: str) -> Draws:
+        """Return the figures of one output modality over those of ``chosen`` that predict it."""
+        known = (self.outputs[c].get(output, {}) for c in chosen)
+        return with_skills(average_draws(part for part in known if part))
