@@ -21,7 +21,7 @@ from worldgpt_env.training.worldnet.folder import Moment, WorldNetDescription, W
 
 SPECS: dict[Modality, ModalitySpec] = {
     Modality.IMAGE: ImageSpec(16, 24),
-    Modality.VIDEO: VideoSpec(2, 16, 24),
+    Modality.VIDEO: VideoSpec(4, 16, 24),
     Modality.AUDIO: AudioSpec(200, 1, 800),
     Modality.TEXT: TextSpec.of(["dot", "left", "right"], 3),
     Modality.VECTOR: VectorSpec(("place",), (0.0,), (24.0,)),
@@ -32,13 +32,13 @@ DESCRIPTION = WorldNetDescription("dots", SPECS, ACTION, ("day", "night"), {"see
 
 def moment(place: int, **without: Any) -> Moment:
     """Return the dot at ``place``; keyword arguments replace parts."""
-    frames = np.full((2, 16, 24, 3), 40, np.uint8)
-    frames[0, 4:12, max(place - 1, 0) : place + 3] = 200
-    frames[1, 4:12, place : place + 4] = 200
+    frames = np.full((4, 16, 24, 3), 40, np.uint8)
+    for late, frame in enumerate(frames, start=-3):
+        frame[4:12, max(place + late, 0) : place + late + 4] = 200
     tone = 0.5 * np.sin(np.arange(200) * (0.1 + 0.05 * place))[:, None].astype(np.float32)
     words = "dot left" if place < 12 else "dot right"
     parts: dict[str, Any] = {
-        "image": frames[1], "video": frames, "audio": tone, "text": words, "vector": (place,)
+        "image": frames[-1], "video": frames, "audio": tone, "text": words, "vector": (place,)
     }  # fmt: skip
     return Moment(**(parts | without))
 

@@ -100,7 +100,7 @@ class WorldNetWriter:
         self.media = MediaSettings(**media)
         self._transitions: dict[str, list[WorldNetTransition]] = {}
         self._split_of: dict[tuple[str, str], str] = {}  # (scenario, episode)
-        self._linked: dict[tuple[str, str, str], str] = {}  # (split, folder, old name): new name
+        self._linked: dict[tuple[str, ...], str] = {}  # (split, kind, folder, old name): new name
         self._rejected: list[Rejection] = []
         self._sequences = 0
         if self.root.exists() and not overwrite:
@@ -187,7 +187,8 @@ class WorldNetWriter:
         """Take over transitions whose media lie inside the folder ``source``.
 
         Files are linked (copied onto another disk); a file that several transitions name stays one.
-        A transition with a file that is missing or leads outside ``source`` is rejected.
+        A transition with a file that is missing or leads outside ``source``, or with words that do
+        not fit, is rejected.
 
         Raises:
             WorldNetError: the episode is in another split, or the disk is full.
@@ -199,10 +200,9 @@ class WorldNetWriter:
                     self._link_state(split, state, Path(source))
                     for state in (transition.state0, transition.state1)
                 ]
-            except MediaError as error:
-                self.reject(Rejection(str(source), row, str(error)))
-            else:
                 self._add(split, replace(transition, state0=states[0], state1=states[1]))
+            except (MediaError, ConfigurationError) as error:
+                self.reject(Rejection(str(source), row, str(error)))
 
     def reject(self, rejection: Rejection) -> None:
         """Keep a line about what was left out."""
@@ -310,7 +310,7 @@ class WorldNetWriter:
 
     def _link(self, split: str, kind: str, name: str, source: Path) -> str:
         """Link one file, once, and return its new name."""
-        key = (split, str(source), name)
+        key = (split, kind, str(source), name)
         if key not in self._linked:
             path = resolve(source, name)
             if path.suffix.lower() not in FORMATS[kind]:
