@@ -75,6 +75,7 @@ class WorldGPTConfig(PreTrainedConfig):
 
     Args:
         world: name of the real world that was recorded.
+        world_options: keyword arguments of ``make_world`` that open it as it was recorded.
         modalities: the specs as written by :func:`specs_to_json`.
         action: the fields of an :class:`ActionSpec`.
         backbone: a transformers configuration as a dict with its ``model_type``.
@@ -116,6 +117,7 @@ class WorldGPTConfig(PreTrainedConfig):
         signal_tokens: int = 16,
         rewarded: bool = True,
         combinations: list[str] | None = None,
+        world_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         """See the class."""
@@ -136,6 +138,7 @@ class WorldGPTConfig(PreTrainedConfig):
         self.signal_tokens = signal_tokens
         self.rewarded = rewarded
         self.combinations = combinations
+        self.world_options = world_options or {}
         unknown = set(agent_modalities or ()) - set(self.modalities)
         if unknown:
             raise ConfigurationError(

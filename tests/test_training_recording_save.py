@@ -77,3 +77,12 @@ def test_a_wrong_dtype_and_an_empty_recording_are_refused(tmp_path: Path) -> Non
         Recording("mine", SPECS, ACTIONS, [broken]).save(tmp_path / "mine")
     with pytest.raises(RecordingError, match="no episode"):
         Recording("mine", SPECS, ACTIONS, []).save(tmp_path / "mine")
+
+
+def test_a_recording_knows_how_its_world_was_opened(tmp_path: Path) -> None:
+    options = {"video": True}
+    Recording("mine", SPECS, ACTIONS, [episode(0)], options).save(tmp_path / "mine")
+    assert Recording.load(tmp_path / "mine").world_options == options
+    Recording("mine", SPECS, ACTIONS, [episode(0)]).save(tmp_path / "other")
+    with pytest.raises(RecordingError, match="world_options"):
+        Recording.load([tmp_path / "mine", tmp_path / "other"])

@@ -98,6 +98,11 @@ class Description:
     action_spec: ActionSpec
     settings: dict[str, Any]
 
+    @property
+    def world_options(self) -> dict[str, Any]:
+        """Keyword arguments of ``make_world`` with which the world was recorded."""
+        return dict(self.settings.get("world_options", {}))
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {

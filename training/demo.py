@@ -71,7 +71,9 @@ def demo(config: DemoConfig) -> dict[str, Any]:
     watch = Stopwatch()
     model = WorldGPT.from_pretrained(config.model)
     name = model.config.world
-    make_world(name).close()  # a world that cannot start says so before anything is trained
+    make_world(
+        name, **model.config.world_options
+    ).close()  # a world that cannot start says so before anything is trained
     real_steps = config.real_steps or recorded_steps(config.model)
     with _control(config, real_steps) as wait_for_control:
         imagined = dream(
@@ -156,7 +158,7 @@ def _judged(
 def _film(config: DemoConfig, model: WorldGPT) -> Path:
     """Write the GIF of the agent of the dream and return its path."""
     folder, path = config.out / "dream", config.out / "real_beside_dream.gif"
-    world = make_world(model.config.world)
+    world = make_world(model.config.world, **model.config.world_options)
     try:
         film(model, load_policy(folder), eyes(read_policy(folder), world, model), world, path)
     finally:

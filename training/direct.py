@@ -86,11 +86,13 @@ def train_directly(config: DirectConfig) -> dict[str, Any]:
     """
     watch = Stopwatch()
     model = WorldGPT.from_pretrained(config.model)
-    world = config.world or model.config.world
-    identity = config.identity() | {"world": world}
+    world, options = config.world or model.config.world, {}
+    if world == model.config.world:
+        options = model.config.world_options
+    identity = config.identity() | {"world": world, "world_options": options}
     figures = _finished(config, identity, model)
     if figures is None:
-        figures = _train(config, identity, model, lambda: make_world(world))
+        figures = _train(config, identity, model, lambda: make_world(world, **options))
     return {"model": str(config.model), "world": world, **figures, **watch.figures()}
 
 
@@ -123,7 +125,12 @@ def _train(
         config.out,
         model,
         model_name=lasting_name(config.model),
-        extra={"direct": identity, "world": identity["world"], "figures": figures},
+        extra={
+            "direct": identity,
+            "world": identity["world"],
+            "world_options": identity["world_options"],
+            "figures": figures,
+        },
     )
     return figures
 

@@ -110,7 +110,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     world_name = config.world or (record.extra.get("world", "") if record else "")
     if not world_name:
         raise ConfigurationError("no world to judge the policy in was named; add --world NAME.")
-    world = make_world(world_name)
+    options = {}  # a world is opened as its model met it
+    if record and world_name == record.extra.get("world"):
+        options = record.extra.get("world_options", {})
+    world = make_world(world_name, **options)
     try:
         see = eyes(record, world, config.model) if record else lambda observation: observation
         policy = _policy(config, world)
@@ -118,7 +121,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         world.close()
     judgement = judge(
         policy,
-        lambda: make_world(world_name),
+        lambda: make_world(world_name, **options),
         see,
         episodes=config.episodes,
         num_envs=config.num_envs,

@@ -270,7 +270,11 @@ class _Keeper(BaseCallback):
             self.dream_model,
             model_name=lasting_name(self.config.model),
             obs_mode=self.config.obs_mode,
-            extra={"dream": self.config.identity(), "world": self.dream_model.config.world},
+            extra={
+                "dream": self.config.identity(),
+                "world": self.dream_model.config.world,
+                "world_options": self.dream_model.config.world_options,
+            },
             progress=progress,
         )
         self.saved = agent.num_timesteps

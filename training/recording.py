@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,12 +66,14 @@ class Recording:
         specs: shape of each modality, in token order.
         action_spec: what an agent may do.
         episodes: in the order in which they were lived.
+        world_options: keyword arguments of ``make_world`` that open the world as it was recorded.
     """
 
     world: str
     specs: dict[Modality, ModalitySpec]
     action_spec: ActionSpec
     episodes: list[Episode]
+    world_options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, paths: Paths) -> Recording:
@@ -85,7 +89,7 @@ class Recording:
         first = read_description(folders[0])
         for folder in folders[1:]:
             other = read_description(folder)
-            for what in ("world", "specs", "action_spec"):
+            for what in ("world", "world_options", "specs", "action_spec"):
                 if getattr(first, what) != getattr(other, what):
                     raise RecordingError(
                         f"{folders[0]} and {folder} differ in their {what}: "
@@ -93,7 +97,7 @@ class Recording:
                         "train on recordings of one world with the same options."
                     )
         episodes = [episode for folder in folders for episode in read_episodes(folder)]
-        return cls(first.world, first.specs, first.action_spec, episodes)
+        return cls(first.world, first.specs, first.action_spec, episodes, first.world_options)
 
     def save(self, folder: str | Path) -> None:
         """Write a dataset that :meth:`load` and ``worldgpt train`` read: for your own recordings.
@@ -110,7 +114,9 @@ class Recording:
         for number, episode in enumerate(self.episodes):
             self._check(number, episode)
         size = sum(o.nbytes for e in self.episodes for o in e.observations.values())
-        description = Description(self.world, self.specs, self.action_spec, {})
+        description = Description(
+            self.world, self.specs, self.action_spec, {"world_options": self.world_options}
+        )
         try:
             write_dataset(folder, description, self.episodes, size)
         except OSError as error:
@@ -215,4 +221,4 @@ class Recording:
         )
 
     def _with(self, episodes: list[Episode]) -> Recording:
-        return Recording(self.world, self.specs, self.action_spec, episodes)
+        return dataclasses.replace(self, episodes=episodes)

@@ -195,6 +195,7 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
             recording.specs,
             recording.action_spec,
             world=recording.world,
+            world_options=recording.world_options,
             reward=dataclasses.asdict(reward_bins(recording)),
             rewarded=any(np.isfinite(e.rewards).any() for e in recording.episodes),
             horizon=config.horizon,
