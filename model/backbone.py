@@ -269,7 +269,7 @@ def adapt(base: nn.Module, settings: LoraSettings) -> Any:
         bias="none",
     )
     try:
-        return get_peft_model(base, config)  # type: ignore[arg-type]
+        return get_peft_model(base, config)
     except ValueError as error:
         raise ConfigurationError(
             f"LoRA finds no {list(settings.targets)} in {type(base).__name__}: {error}"
@@ -284,6 +284,7 @@ def merge(model: nn.Module) -> nn.Module:
     shared = [*model.parameters(), *model.buffers()]
     plain = copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
     updated = [(n, m) for n, m in plain.named_modules() if isinstance(m, LoraLayer)]
+    layer: Any
     for name, layer in updated:
         base = layer.get_base_layer()
         total = nn.Linear(base.in_features, base.out_features, bias=False, device="meta")

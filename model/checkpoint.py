@@ -144,9 +144,9 @@ def write_model(model: WorldGPT, folder: Path) -> None:
     fields["backbone"] = (
         model.backbone.settings
     )  # with the hash of a checkpoint, which config lacks
-    for modality, codec in model.codecs.items():
-        if codec.continuous:
-            fields["codecs"][modality] = codec.to_json()  # with the hash of the encoder
+    for modality in model.specs:
+        if model.codec(modality).continuous:  # with the hash of the encoder
+            fields["codecs"][str(modality)] = model.codec(modality).to_json()
     (folder / "config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
 
 

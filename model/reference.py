@@ -27,7 +27,7 @@ class Referring(nn.Module):
         """Return whether the tensor ``name``, as this module calls it, is left out."""
         return False
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the tensors that are saved."""
         prefix = str(kwargs.get("prefix", ""))
         state: dict[str, Any] = super().state_dict(*args, **kwargs)

@@ -80,7 +80,7 @@ def test_without_time_it_is_clip(weights: Path) -> None:
     with torch.no_grad():
         network = codec.encoder.tower.network
         torch.testing.assert_close(
-            network(pixels[:, None]).image_embeds, clip(pixels).image_embeds, atol=1e-5, rtol=1e-5
+            network(pixels[:, None])[0], clip(pixels).image_embeds, atol=1e-5, rtol=1e-5
         )
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -93,6 +92,57 @@ class Block(nn.Module):
         return x.unflatten(0, (-1, tokens)).transpose(1, 2).flatten(0, 1)  # (B T, N, D)
 
 
+class Embeddings(nn.Module):
+    """Patches as tokens behind a class token, each with its place."""
+
+    def __init__(self, vision: dict[str, Any]) -> None:
+        """Build the embeddings of a ``vision_config``."""
+        super().__init__()
+        width, patch = vision["hidden_size"], vision["patch_size"]
+        height, across = picture_size(vision)
+        self.class_embedding = nn.Parameter(torch.zeros(width))
+        self.patch_embedding = nn.Conv2d(3, width, patch, stride=patch, bias=False)
+        self.position_embedding = nn.Embedding((height // patch) * (across // patch) + 1, width)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return ``(B, 1 + places, D)`` of pictures ``(B, 3, H, W)``."""
+        patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        front = self.class_embedding.expand(len(patches), 1, -1)
+        return torch.cat([front, patches], 1) + self.position_embedding.weight
+
+
+class Encoder(nn.Module):
+    """The blocks one after another."""
+
+    def __init__(self, vision: dict[str, Any]) -> None:
+        """Build the blocks of a ``vision_config``."""
+        super().__init__()
+        self.layers = nn.ModuleList(Block(vision) for _ in range(vision["num_hidden_layers"]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens ``(B T, N, D)``."""
+        for block in self.layers:
+            x = block(x)
+        return x
+
+
+class Transformer(nn.Module):
+    """CLIP's vision transformer; the layer norm's name is CLIP's own."""
+
+    def __init__(self, vision: dict[str, Any]) -> None:
+        """Build the transformer of a ``vision_config``."""
+        super().__init__()
+        width, eps = vision["hidden_size"], vision.get("layer_norm_eps", 1e-5)
+        self.embeddings = Embeddings(vision)
+        self.pre_layrnorm = nn.LayerNorm(width, eps=eps)
+        self.encoder = Encoder(vision)
+        self.post_layernorm = nn.LayerNorm(width, eps=eps)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return tokens ``(B T, 1 + places, D)`` of pictures ``(B T, 3, H, W)``."""
+        return self.encoder(self.pre_layrnorm(self.embeddings(pixels)))
+
+
 class LanguageBindVision(nn.Module):
     """The vision transformer with its projection; names as in the published weights."""
 
@@ -100,44 +150,22 @@ class LanguageBindVision(nn.Module):
         """Build the network of a LanguageBind ``config.json``."""
         super().__init__()
         self.config = config
-        vision = config["vision_config"]
-        width, patch, eps = vision["hidden_size"], vision["patch_size"], 1e-5
-        height, across = picture_size(vision)
-        places = (height // patch) * (across // patch) + 1
-        self.vision_model = nn.Module()
-        self.vision_model.embeddings = nn.Module()
-        embeddings = self.vision_model.embeddings
-        embeddings.class_embedding = nn.Parameter(torch.zeros(width))
-        embeddings.patch_embedding = nn.Conv2d(3, width, patch, stride=patch, bias=False)
-        embeddings.position_embedding = nn.Embedding(places, width)
-        self.vision_model.pre_layrnorm = nn.LayerNorm(width, eps=vision.get("layer_norm_eps", eps))
-        self.vision_model.encoder = nn.Module()
-        blocks = [Block(vision) for _ in range(vision["num_hidden_layers"])]
-        self.vision_model.encoder.layers = nn.ModuleList(blocks)
-        self.vision_model.post_layernorm = nn.LayerNorm(
-            width, eps=vision.get("layer_norm_eps", eps)
-        )
+        width = config["vision_config"]["hidden_size"]
+        self.vision_model = Transformer(config["vision_config"])
         self.visual_projection = nn.Linear(width, config["projection_dim"], bias=False)
 
-    def forward(self, pixels: Tensor) -> SimpleNamespace:
-        """Return ``image_embeds`` ``(B, E)`` and ``last_hidden_state`` of ``(B, T, 3, H, W)``."""
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vector ``(B, E)`` and the tokens ``(B, T, N, D)`` of ``(B, T, 3, H, W)``."""
         rows, frames = pixels.shape[:2]
-        model, embeddings = self.vision_model, self.vision_model.embeddings
-        patches = embeddings.patch_embedding(pixels.flatten(0, 1)).flatten(2).transpose(1, 2)
-        front = embeddings.class_embedding.expand(len(patches), 1, -1)
-        x = torch.cat([front, patches], 1) + embeddings.position_embedding.weight
-        x = model.pre_layrnorm(x)
-        for block in model.encoder.layers:
-            x = block(x)
-        pooled = model.post_layernorm(x[:, 0]).unflatten(0, (rows, frames)).mean(1)  # (B, D)
-        return SimpleNamespace(
-            image_embeds=self.visual_projection(pooled),
-            last_hidden_state=x.unflatten(0, (rows, frames)),
-        )
+        tokens = self.vision_model(pixels.flatten(0, 1))
+        pooled = self.vision_model.post_layernorm(tokens[:, 0]).unflatten(0, (rows, frames))
+        return self.visual_projection(pooled.mean(1)), tokens.unflatten(0, (rows, frames))
 
 
 class LanguageBindTower(Tower):
     """One of the three encoders, with its preparation."""
+
+    filters: Tensor
 
     @classmethod
     def open(
@@ -214,10 +242,8 @@ class LanguageBindTower(Tower):
             timed = vision.get("add_time_attn")
             videos = sample_frames(videos, vision["num_frames"]) if timed else videos
             pixels = Picture(**self.recipe)(videos.flatten(0, 1)).unflatten(0, videos.shape[:2])
-        output = self.network(pixels)
-        if self.pooled:
-            return output.image_embeds[:, None]
-        return output.last_hidden_state[:, :, 1:].mean(1)  # (B, places, D), over the frames
+        vector, tokens = self.network(pixels)
+        return vector[:, None] if self.pooled else tokens[:, :, 1:].mean(1)  # over the frames
 
     def melody(self, raw: Tensor) -> Tensor:
         """Return the log-mel picture ``(B, 3, bands, T)`` of sounds ``(B, S, channels)``.

@@ -18,6 +18,20 @@ from ..reference import freeze, load_network, quiet, read_json
 from .continuous import unit
 from .preparation import Picture, resample, sample_frames
 
+SOUND_SETTINGS = (
+    "feature_size",
+    "sampling_rate",
+    "hop_length",
+    "max_length_s",
+    "fft_window_size",
+    "padding_value",
+    "frequency_min",
+    "frequency_max",
+    "padding",
+    "top_db",
+)
+"""What of CLAP's preprocessor_config.json its feature extractor is built from."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -180,9 +194,7 @@ class SoundTower(Tower):
         """Return the settings of CLAP's feature extractor."""
         settings = read_json(path, "preprocessor_config.json", "processor_config.json")
         settings = settings.get("feature_extractor", settings)
-        names = ("feature_size", "sampling_rate", "hop_length", "max_length_s", "fft_window_size")
-        names = (*names, "padding_value", "frequency_min", "frequency_max", "padding", "top_db")
-        recipe = {name: settings[name] for name in names if name in settings}
+        recipe = {name: settings[name] for name in SOUND_SETTINGS if name in settings}
         fused = network.config.enable_fusion
         return {"max_length_s": 10, **recipe, "truncation": "fusion" if fused else "rand_trunc"}
 
@@ -195,8 +207,8 @@ class SoundTower(Tower):
         """Return vectors ``(B, C, E)`` of sounds ``(B, S, channels)``."""
         rate = self.extractor.sampling_rate
         mono = resample(raw.mean(2), self.spec.rate, rate)
-        mono = mono[:, : self.extractor.nb_max_samples].cpu().numpy()
-        prepared = self.extractor(list(mono), sampling_rate=rate, return_tensors="pt")
+        sounds = list(mono[:, : self.extractor.nb_max_samples].cpu().numpy())
+        prepared = self.extractor(sounds, sampling_rate=rate, return_tensors="pt")
         features = prepared["input_features"].to(raw.device)  # (B, 1 or 4, T, bands)
         longer = torch.zeros(len(raw), 1, dtype=torch.bool, device=raw.device)
         return self.pick(self.network(input_features=features, is_longer=longer))

@@ -86,6 +86,7 @@ class ImageDecoder(PictureDecoder):
         """
         from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 
+        pipeline: Any
         parts, settings = self.pipeline.components, self.settings()
         checked = {"requires_safety_checker": parts["safety_checker"] is not None}
         if previous is None:
@@ -133,6 +134,7 @@ class VideoDecoder(PictureDecoder):
         """Return videos ``(B, T, H, W, 3)`` uint8."""
         from diffusers import AnimateDiffPipeline, AnimateDiffVideoToVideoPipeline
 
+        pipeline: Any
         parts, settings = self.pipeline.components, self.settings()
         rows, frames = len(noise), self.spec.frames
         if previous is None:

@@ -148,7 +148,9 @@ class PipelineDecoder(ABC):
             drawn = torch.randint(2**62, (len(tokens),), generator=generator, device=device)
             seeds = [int(seed) for seed in drawn]
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
-        conditions = self.projection.conditions_of(tokens)
+        device = self.projection.queries.device
+        previous = None if previous is None else previous.to(device)
+        conditions = self.projection.conditions_of(tokens.to(device))
         if self.config.guidance > 1:
             conditions |= self.unconditional(len(tokens))
         return self.render(conditions, previous, noise)

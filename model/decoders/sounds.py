@@ -154,7 +154,7 @@ class AudioDecoder(PipelineDecoder):
             parts["scheduler"] = type(scheduler).from_config(scheduler.config, sigma_max=start)
             settings["initial_audio_waveforms"] = self._own_sound(previous)
             settings["initial_audio_sampling_rate"] = self.pipeline.vae.config.sampling_rate
-        pipeline = StableAudioPipeline(**parts)
+        pipeline: Any = StableAudioPipeline(**parts)
         pipeline.set_progress_bar_config(disable=True)
         sound: Tensor = pipeline(**conditions, **settings, audio_end_in_s=seconds + 0.01).audios
         return sound
