@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arcade.add_argument("--recordings", type=int, help="with --wild: of each game")
     arcade.add_argument("--seconds", type=float, help="with --wild: of each recording")
     _add_wild(ways)
+    _add_crafted(ways)
 
 
 def _add_wild(ways: Any) -> None:
@@ -47,6 +48,21 @@ def _add_wild(ways: Any) -> None:
         wild.add_argument(f"--{name}", type=float, help=text)
 
 
+def _add_crafted(ways: Any) -> None:
+    """Add the conversion of annotated data sets."""
+    from .converters import DATASETS
+
+    text = "convert the annotation files of a data set, its actions in order"
+    crafted = _way(ways, "crafted", text)
+    crafted.add_argument("--dataset", required=True, choices=tuple(DATASETS))
+    crafted.add_argument("--annotations", required=True, nargs="+", metavar="FILE")
+    crafted.add_argument("--media", required=True, metavar="DIR", help="its recordings")
+    crafted.add_argument(
+        "--sorter", metavar="MODEL", help="chat model that tells the scenario; default: key words"
+    )
+    _add_events(crafted)
+
+
 def _add_events(parser: argparse.ArgumentParser) -> None:
     """Add which events are kept, and what of them."""
     parser.add_argument("--seed", type=int, help="of the splits")
@@ -65,7 +81,7 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Figures:
     """Build, and print the table of what was built."""
     options = vars(arguments)
-    return {"arcade": _arcade, "wild": _wild}[options.pop("way")](**options)
+    return {"arcade": _arcade, "wild": _wild, "crafted": _crafted}[options.pop("way")](**options)
 
 
 def _way(ways: Any, name: str, text: str) -> argparse.ArgumentParser:
@@ -118,6 +134,19 @@ def _wild(**options: Any) -> Figures:
     from .wild import WildConfig, build_wild
 
     return _told(build_wild(WildConfig(**_parts(options))))
+
+
+def _crafted(**options: Any) -> Figures:
+    from dataclasses import replace
+
+    from .converters import DATASETS
+    from .crafted import CraftedConfig, build_crafted
+
+    parts = _parts(options)
+    if "state" in parts:
+        parts["state"] = replace(parts["state"], media=DATASETS[parts["dataset"]].media)
+    parts["annotations"] = tuple(parts["annotations"])
+    return _told(build_crafted(CraftedConfig(**parts)))
 
 
 def _parts(options: dict[str, Any]) -> dict[str, Any]:
