@@ -167,7 +167,7 @@ def _check_pixels(name: str, width: int, height: int, limits: MediaLimits) -> No
 def _opened(name: str, data: bytes, limits: MediaLimits) -> Iterator[InputContainer]:
     """Open an mp4 with a strict decoder of one thread; files that it refers to stay closed."""
     options = {"ignore_editlist": "1"}  # so that the frames of the header are those that come
-    with av.open(io.BytesIO(data), format="mp4", container_options=options) as container:
+    with av.open(io.BytesIO(data), "r", format="mp4", container_options=options) as container:
         if not container.streams.video:
             raise MediaError(name, "holds no video.")
         context = container.streams.video[0].codec_context

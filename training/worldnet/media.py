@@ -6,6 +6,7 @@ import io
 import os
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -102,7 +103,8 @@ def write_video(path: str | Path, frames: np.ndarray, rate: float, crf: int = 4)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         codec = "libx264rgb" if crf == 0 else "libx264"
-        stream = container.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
+        exact_rate = Fraction(rate).limit_denominator(1001)
+        stream = cast(av.VideoStream, container.add_stream(codec, rate=exact_rate))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "rgb24" if crf == 0 else "yuv444p"
         stream.options = {"crf": str(crf), "preset": "veryfast"}

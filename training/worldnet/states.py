@@ -156,5 +156,7 @@ def _checksum(tensors: dict[str, np.ndarray]) -> str:
     """Return a number that changes with any byte of ``tensors``."""
     total = 0
     for name in sorted(tensors):
-        total = zlib.crc32(np.ascontiguousarray(tensors[name]), zlib.crc32(name.encode(), total))
+        total = zlib.crc32(
+            np.ascontiguousarray(tensors[name]).data, zlib.crc32(name.encode(), total)
+        )
     return str(total)

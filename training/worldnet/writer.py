@@ -299,14 +299,12 @@ class WorldNetWriter:
 
     def _link_state(self, split: str, state: StateFiles, source: Path) -> StateFiles:
         """Link the media of one state into the draft."""
-        return replace(
-            state,
-            **{
-                kind: self._link(split, kind, getattr(state, kind), source)
-                for kind in MEDIA
-                if getattr(state, kind)
-            },
-        )
+        linked: dict[str, Any] = {
+            kind: self._link(split, kind, getattr(state, kind), source)
+            for kind in MEDIA
+            if getattr(state, kind)
+        }
+        return replace(state, **linked)
 
     def _link(self, split: str, kind: str, name: str, source: Path) -> str:
         """Link one file, once, and return its new name."""
