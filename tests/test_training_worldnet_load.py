@@ -193,10 +193,13 @@ def test_a_copy_that_is_out_of_date_is_made_anew(root: Path) -> None:
     assert len(names) == 3
     small.write_small(root, steps=3, overwrite=True)  # the copies go with the old folder
     assert load_worldnet(root).recording.steps == 6
+    (first,) = (root / states.KEPT).iterdir()
     image = next((root / "image" / "train").iterdir())
-    os.utime(image, (1, 1))
-    load_worldnet(root)
-    assert len(list((root / states.KEPT).iterdir())) == 1
+    for time in range(1, states.COPIES + 1):
+        os.utime(image, (time, time))
+        load_worldnet(root)
+        assert len(list((root / states.KEPT).iterdir())) == min(time + 1, states.COPIES)
+    assert not first.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_read_all_the_same(

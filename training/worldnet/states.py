@@ -26,6 +26,7 @@ from .gate import MediaError, resolve
 
 KEPT = ".fitted"  # inside the root
 VERSION = 1  # of what a Fitter makes of a file
+COPIES = 3  # of one split: other shapes, other scenarios
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ def _open(path: Path, fitter: Fitter) -> FittedStates | None:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         if told["checksum"] != _checksum(tensors):
             return None
+        with suppress(OSError):
+            os.utime(path)  # used now
         return FittedStates(
             {modality: tensors[str(modality)] for modality in fitter.specs},
             {modality: tensors[f"{modality} present"] for modality in fitter.specs},
@@ -129,8 +132,8 @@ def _open(path: Path, fitter: Fitter) -> FittedStates | None:
 
 
 def _keep(path: Path, states: FittedStates) -> None:
-    """Write ``states`` in one step, and delete those of the same split that are out of date."""
-    split, content, _ = path.stem.rsplit("-", 2)
+    """Write ``states`` in one step; of the same split, those last used longest ago are deleted."""
+    split = path.stem.rsplit("-", 2)[0]
     tensors = {str(modality): array for modality, array in states.arrays.items()}
     tensors |= {f"{modality} present": there for modality, there in states.present.items()}
     told = {
@@ -147,9 +150,9 @@ def _keep(path: Path, states: FittedStates) -> None:
         raise OSError(str(error)) from error
     finally:
         draft.unlink(missing_ok=True)
-    for old in path.parent.glob(f"{split}-*.safetensors"):
-        if old.stem.rsplit("-", 2)[:2] != [split, content] and old.stem.count("-") == 2:
-            old.unlink(missing_ok=True)
+    copies = [p for p in path.parent.iterdir() if p.stem.rsplit("-", 2)[0] == split]
+    for old in sorted(copies, key=lambda p: p.stat().st_mtime_ns)[:-COPIES]:
+        old.unlink(missing_ok=True)
 
 
 def _checksum(tensors: dict[str, np.ndarray]) -> str:
