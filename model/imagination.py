@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .backbone import Backbone
 from .batch import Prediction, Presence, State
 from .cache import Ring, RingCache
 from .errors import MissingModalityError, NonFiniteError
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 class TransformersLoop:
     """The step loop for any backbone of transformers."""
 
-    def __init__(self, model: WorldGPT, ring: Ring) -> None:
-        """Build the cache of ``ring`` for the backbone of ``model``."""
-        self.backbone, self.ring = model.backbone, ring
-        self.cache = RingCache(ring, model.backbone.inverse_frequencies())
+    def __init__(self, backbone: Backbone, ring: Ring) -> None:
+        """Build the cache of ``ring`` for ``backbone``."""
+        self.backbone, self.ring = backbone, ring
+        self.cache = RingCache(ring, backbone.inverse_frequencies())
 
     @property
     def keys(self) -> list[Tensor]:
@@ -67,10 +68,11 @@ class Imagination:
         self.model, self.rows, self.temperature, self.block = model, rows, temperature, block
         self.ring = Ring(rows, model.config.context, block, model.device)
         self.loop: FusedLlama | TransformersLoop
-        if fused and FusedLlama.supports(model.backbone.model):
-            self.loop = FusedLlama(model.backbone.model, self.ring)
+        backbone = model.backbone.merged()
+        if fused and FusedLlama.supports(backbone.model):
+            self.loop = FusedLlama(backbone.model, self.ring)
         else:
-            self.loop = TransformersLoop(model, self.ring)
+            self.loop = TransformersLoop(backbone, self.ring)
 
     @torch.inference_mode()
     def reset(self, rows: Tensor | None = None) -> None:

@@ -192,9 +192,21 @@ class WorldGPT(PreTrainedModel):
         return {m: state[m] for m in self.specs if m in state}
 
     @torch.no_grad()
-    def decode(self, state: State) -> dict[Modality, Tensor]:
-        """Return the raw observations ``(B, *spec.shape)`` of a state."""
-        return {m: self.codec(m).decode(codes) for m, codes in state.items()}
+    def decode(
+        self, state: State, previous: Mapping[Modality, Tensor] | None = None
+    ) -> dict[Modality, Tensor]:
+        """Return the raw observations ``(B, *spec.shape)`` of a state.
+
+        Args:
+            state: per modality ``(B, C, G)``.
+            previous: the observations before, which a decoder of embeddings may start from.
+        """
+        decoded = {}
+        for modality, codes in state.items():
+            codec = self.codec(modality)
+            before = {"previous": (previous or {}).get(modality)} if codec.continuous else {}
+            decoded[modality] = codec.decode(codes, **before)
+        return decoded
 
     @torch.no_grad()
     def latent(self, state: State) -> dict[Modality, Tensor]:
