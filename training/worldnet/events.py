@@ -145,7 +145,7 @@ def write_events(
     """
     if not book.events:
         raise WorldNetError(
-            f"{out} would hold no transition; it was not written.{_commonest(book.rejected)}"
+            f"{out} would hold no transition; it was not written.{_last(book.rejected)}"
         )
     scenario_of = {event.recording: event.scenario for event in reversed(book.events)}
     split_of = split_sources(scenario_of, shares, seed)
@@ -262,12 +262,12 @@ def _reject_all(writer: WorldNetWriter, events: Iterable[Event], error: MediaErr
         writer.reject(Rejection(event.source, event.row, str(error)))
 
 
-def _commonest(rejected: Sequence[Rejection]) -> str:
-    """Say what most were rejected for."""
+def _last(rejected: Sequence[Rejection]) -> str:
+    """Say why the last was rejected."""
     if not rejected:
         return ""
-    first = rejected[0]
+    last = rejected[-1]
     return (
-        f" All {len(rejected)} events were rejected; the first, row {first.row} of {first.source}, "
-        f"because it {first.reason}."
+        f" All {len(rejected)} events were rejected; the last, row {last.row} of {last.source}: "
+        f"{last.reason}."
     )

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import soundfile
+from av.video.reformatter import VideoReformatter
 from tqdm import tqdm
 
 from worldgpt_env.model.errors import ConfigurationError
@@ -176,7 +177,7 @@ class _Reels:
 
     def __init__(self, path: Path, rate: Fraction, sound_rate: int) -> None:
         self._path, self._rate, self._sound_rate = path, rate, sound_rate
-        self._frames = 0
+        self._frames, self._colours = 0, VideoReformatter()
         self._sound: list[np.ndarray] = []
 
     def __enter__(self) -> _Reels:
@@ -202,7 +203,7 @@ class _Reels:
     def _stream(self) -> av.VideoStream:
         stream = self._container.add_stream("libx264", rate=self._rate)
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "12", "preset": "veryfast"}
+        stream.options = {"crf": "12", "preset": "veryfast", "x264-params": "mbtree=0"}
         stream.codec_context.thread_count = 1
         return stream
 
@@ -213,6 +214,7 @@ class _Reels:
             self._stream.height, self._stream.width = frames.shape[1:3]
         for frame in frames:
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture = self._colours.reformat(picture, format="yuv420p", threads=1)
             self._container.mux(self._stream.encode(picture))
         self._sound.append(window.heard)
         self._frames += len(frames)

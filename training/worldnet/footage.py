@@ -206,6 +206,11 @@ def _picture(
     if turns % 2:
         height, width = width, height
     small = colours.reformat(
-        frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
+        frame,
+        width=width,
+        height=height,
+        format="rgb24",
+        interpolation=Interpolation.AREA,
+        threads=1,
     )
     return np.ascontiguousarray(np.rot90(small.to_ndarray(), turns))
