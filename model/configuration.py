@@ -160,13 +160,29 @@ class WorldGPTConfig(PreTrainedConfig):
         action_spec: ActionSpec,
         **settings: Any,
     ) -> WorldGPTConfig:
-        """Return the configuration of size ``preset`` (a key of :data:`PRESETS`) for a world."""
+        """Return the configuration of a model for a world.
+
+        Args:
+            preset: a key of :data:`PRESETS`, or ``"paper"``: pretrained parts, whose names come in
+                ``settings`` from :func:`~worldgpt_env.model.paper.paper_settings`.
+            specs: of the world's modalities.
+            action_spec: of the world's actions.
+            **settings: further fields.
+        """
+        world = {"modalities": specs_to_json(specs), "action": dataclasses.asdict(action_spec)}
+        if preset == "paper":
+            if "checkpoint" not in settings.get("backbone", {}):
+                raise ConfigurationError(
+                    "the preset 'paper' is made of pretrained parts; name them: worldgpt train "
+                    "--preset paper --language-model NAME --encoders image=clip:NAME ..."
+                )
+            return cls(**(world | settings))
         if preset not in PRESETS:
-            raise ConfigurationError(f"preset {preset!r} is unknown; there are {sorted(PRESETS)}.")
+            raise ConfigurationError(
+                f"preset {preset!r} is unknown; there are {', '.join(PRESETS)} and paper."
+            )
         size = PRESETS[preset]
-        fields: dict[str, Any] = {
-            "modalities": specs_to_json(specs),
-            "action": dataclasses.asdict(action_spec),
+        fields: dict[str, Any] = world | {
             "backbone": size.backbone(),
             "context": size.context,
             "cell_width": size.cell_width,

@@ -135,7 +135,9 @@ def _add_train(commands: Any) -> None:
     parser = _command(commands, "train", _train, "learn a world from recordings; repeat to go on")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL")
-    parser.add_argument("--preset", help="tiny, small (default) or medium")
+    parser.add_argument("--preset", help="tiny, small (default), medium or paper")
+    parser.add_argument("--language-model", metavar="NAME", help="of the preset paper")
+    parser.add_argument("--encoders", nargs="+", type=_assignment, metavar="MODALITY=KIND:NAME")
     parser.add_argument("--updates", type=int, help="of the dynamics")
     parser.add_argument("--codec-updates", type=int, help="of each codec")
     parser.add_argument("--init", type=Path, metavar="MODEL", help="a model to start from")
@@ -168,6 +170,7 @@ def _train(**options: Any) -> Figures:
     options["data"] = tuple(options["data"])
     for name in ("agent_modalities", "without", "scenarios"):
         _to_tuple(options, name)
+    _to_dict(options, "encoders")
     return show(train(TrainConfig(**options)))
 
 

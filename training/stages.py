@@ -14,7 +14,7 @@ from worldgpt_env.model.trainer import Stage, Trainer
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from .recording import Recording
-from .windows import EncodedRecording, WindowSampler, described, sample_moments, steps_with
+from .windows import EncodedRecording, WindowSampler, described, has, sample_moments
 
 if TYPE_CHECKING:
     from .train import TrainConfig
@@ -26,12 +26,12 @@ DESCRIBED = 0.05
 def train_codecs(
     config: TrainConfig, model: WorldGPT, recording: Recording, trainer: Trainer
 ) -> None:
-    """Train each codec that has something to train, one after another."""
+    """Train each codec that has something to train and to learn from, one after another."""
     if config.init is not None or config.codecs_from is not None:
         return
     for modality in model.specs:
         codec = model.codec(modality)
-        if not codec.trainable:
+        if not codec.trainable or not has(recording, modality):
             continue
         settings = codec.config
 
@@ -65,7 +65,7 @@ def check_codecs(model: WorldGPT, recording: Recording) -> dict[str, dict[str, f
     """
     health = {}
     for modality in model.specs:
-        if not any(len(steps_with(episode, modality)) for episode in recording.episodes):
+        if not has(recording, modality):
             continue
         now, _ = sample_moments(recording, modality, 0, 512, 3)
         health[str(modality)] = model.codec(modality).health(now.to(model.device))

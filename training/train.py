@@ -21,6 +21,7 @@ from worldgpt_env.model.curriculum import Combination, Curriculum
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.losses import LossWeights
 from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.paper import paper_settings
 from worldgpt_env.model.trainer import Observer, Trainer
 from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
@@ -29,10 +30,10 @@ from .card import write_card
 from .observers import ProgressObserver
 from .recording import Recording
 from .stages import HeldOut, check_codecs, train_codecs, train_dynamics
-from .windows import WindowSampler, encode_recording, sample_moments
+from .windows import WindowSampler, encode_recording, has, sample_moments
 from .worldnet.load import load_recording
 
-PRESET_UPDATES = {"tiny": 200, "small": 1000, "medium": 20_000}
+PRESET_UPDATES = {"tiny": 200, "small": 1000, "medium": 20_000, "paper": 62_500}
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class TrainConfig:
     Attributes:
         data: recordings of one world (folders written by ``worldgpt collect``).
         out: the model's folder; the run lies beside it in ``OUT.run`` until it is complete.
-        preset: size of the model.
+        preset: size of the model, or ``"paper"``: pretrained parts.
+        language_model: name or folder of the pretrained language model of ``"paper"``.
+        encoders: of ``"paper"``, per modality kind and name, as ``{"image": "clip:NAME"}``.
         updates: optimiser steps of the dynamics; the preset's own number by default.
         codec_updates: optimiser steps of each codec; the codec's own number by default.
         init: a model to go on from, for a Dyna round; its sizes and its codecs are kept.
@@ -80,6 +83,8 @@ class TrainConfig:
     data: tuple[Path, ...]
     out: Path
     preset: str = "small"
+    language_model: str = ""
+    encoders: dict[str, str] = dataclasses.field(default_factory=dict)
     updates: int | None = None
     codec_updates: int | None = None
     init: Path | None = None
@@ -200,18 +205,46 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
             rewarded=any(np.isfinite(e.rewards).any() for e in recording.episodes),
             horizon=config.horizon,
             temperature=config.temperature,
-            codecs=config.codecs if shared is None else shared.config.codecs,
             agent_modalities=config.agent_modalities and list(config.agent_modalities),
-            **({"context": config.context} if config.context else {}),
+            **model_settings(config, shared),
         )
     )
     if shared is not None:
         model.codecs.load_state_dict(shared.codecs.state_dict())
         return model
-    for modality in recording.specs:
+    for modality in filter(lambda m: has(recording, m), recording.specs):
         now, _ = sample_moments(recording, modality, 0, 2048, config.seed + 1)
         model.codec(modality).fit_statistics(now)
     return model
+
+
+def model_settings(config: TrainConfig, shared: WorldGPT | None) -> dict[str, Any]:
+    """Return the fields of the configuration that depend on parts given by name."""
+    settings = pretrained_parts(config)
+    codecs = config.codecs if shared is None else shared.config.codecs
+    settings["codecs"] = codecs | settings.get("codecs", {})
+    return settings | ({"context": config.context} if config.context else {})
+
+
+def pretrained_parts(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings of the paper's pretrained parts; none for the other presets."""
+    if config.preset != "paper":
+        if config.language_model or config.encoders:
+            raise ConfigurationError(
+                "--language-model and --encoders belong to --preset paper; add it, or leave them "
+                "out."
+            )
+        return {}
+    encoders = {}
+    for modality, named in config.encoders.items():
+        kind, colon, name = named.partition(":")
+        if not colon or modality not in list(Modality):
+            raise ConfigurationError(
+                f"the encoder {modality}={named} is not MODALITY=KIND:NAME, as "
+                "image=clip:openai/clip-vit-base-patch32."
+            )
+        encoders[Modality(modality)] = (kind, name)
+    return paper_settings(config.language_model, encoders)
 
 
 def reward_bins(recording: Recording) -> RewardBins:

@@ -249,6 +249,11 @@ def sample_moments(
     return torch.from_numpy(now), torch.from_numpy(before)
 
 
+def has(recording: Recording, modality: Modality) -> bool:
+    """Return whether two moments in a row have ``modality`` somewhere."""
+    return any(len(steps_with(episode, modality)) for episode in recording.episodes)
+
+
 def steps_with(episode: Episode, modality: Modality) -> np.ndarray:
     """Return the steps of ``episode`` before and after which ``modality`` is there."""
     there = episode.present.get(modality)
