@@ -161,7 +161,8 @@ def _parts(options: dict[str, Any]) -> dict[str, Any]:
     kinds = {"cut": CutConfig, "filters": FilterConfig, "state": StateConfig, "shares": SplitShares}
     parts: dict[str, Any] = {}
     for name, kind in kinds.items():
-        own = {key: options.pop(key) for key in list(options) if key in kind.__dataclass_fields__}
+        keys = set(options) & (set(kind.__dataclass_fields__) - {"media"})  # that is a folder
+        own = {key: options.pop(key) for key in keys}
         if own:
             parts[name] = kind(**own)
     return {**options, **parts}

@@ -19,7 +19,7 @@ KEYWORDS = {
         "ironing wardrobe closet shelf cabinet drawer bathroom bedroom refrigerator"
     ),
     "entertainment": (
-        "play plays playing game games guitar piano violin drum drums music sing sings singing "
+        "game games guitar piano violin drum drums music sing sings singing "
         "dance dances dancing television tv movie laptop phone book read reads reading card cards "
         "chess toy toys concert singer band instrument flute trumpet"
     ),
