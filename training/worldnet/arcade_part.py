@@ -30,7 +30,7 @@ from .sources import HIGHEST, LOWEST, NUMBERS
 from .splits import split_blocks
 from .writer import WorldNetWriter
 
-TEXT_SLOTS, ACTION_SLOTS = 12, 4
+TEXT_SLOTS, ACTION_SLOTS = 12, 5
 HEARD = 0.01  # the loudest sample of a window that is not silent
 LONGEST = 50  # windows of a clip
 
@@ -84,7 +84,7 @@ def record_part(part: Part, report: Report) -> None:
                 writer.add_sequence(
                     next(splits),
                     clip.moments,
-                    clip.actions,
+                    [f"{part.game} {action}" for action in clip.actions],
                     scenario=part.game,
                     episode=f"{part.game}-{number:04d}",
                     rewards=clip.rewards,
@@ -123,7 +123,7 @@ def _describe(game: Game, built: dict[str, Any]) -> WorldNetDescription:
     if Modality.VECTOR in world.specs:
         specs[Modality.VECTOR] = VectorSpec(NUMBERS, LOWEST, HIGHEST)
     words = [word for name in world.action_spec.names for word in name.split()]
-    action = ActionSpec.text(words, ACTION_SLOTS)
+    action = ActionSpec.text([game.name, *words], ACTION_SLOTS)
     return WorldNetDescription("worldnet-arcade", specs, action, (game.name,), built)
 
 
