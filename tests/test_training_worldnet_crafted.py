@@ -61,7 +61,7 @@ def test_something_something(tmp_path: Path, media: Path) -> None:
     assert [row.action for row in rows] == ["pushing cup from left to right"]
     assert rows[0].state0.image and not rows[0].state0.video and not rows[0].state0.audio
     assert rows[0].scenario == "domestic work" and rows[0].episode == "one.mp4"
-    assert "no recording 'gone'" in reasons[1] and "test sets" in reasons[2]
+    assert "gone: is no recording" in reasons[1] and "test sets" in reasons[2]
     assert figures["found"] == 3 and figures["rejected"] == 2
 
 

@@ -48,8 +48,8 @@ def run_apart(
                 process.start()
                 mouth.close()  # ours; the end of the process then closes the pipe
                 running.append(_Running(name, process, ear))
-            for ear in wait([one.ear for one in running]):
-                one = next(one for one in running if one.ear is ear)
+            heard = wait([one.ear for one in running])
+            for one in [one for one in running if one.ear in heard]:
                 if not _listen(one, progress, results, failures):
                     running.remove(one)
     finally:

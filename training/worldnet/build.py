@@ -158,7 +158,9 @@ def _parts(options: dict[str, Any]) -> dict[str, Any]:
 
     if "state_seconds" in options:
         options["seconds"] = options.pop("state_seconds")
-    kinds = {"cut": CutConfig, "filters": FilterConfig, "state": StateConfig, "shares": SplitShares}
+    kinds: dict[str, Any] = {
+        "cut": CutConfig, "filters": FilterConfig, "state": StateConfig, "shares": SplitShares,
+    }  # fmt: skip
     parts: dict[str, Any] = {}
     for name, kind in kinds.items():
         keys = set(options) & (set(kind.__dataclass_fields__) - {"media"})  # that is a folder

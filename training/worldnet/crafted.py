@@ -23,6 +23,7 @@ from .gate import MediaError
 from .scenarios import Sorter, by_words
 from .splits import SplitShares
 
+Sort = Callable[[Iterable[str]], str]
 TOUCH = 0.05  # seconds between two actions that follow each other at once
 
 
@@ -77,24 +78,10 @@ def build_crafted(config: CraftedConfig) -> dict[str, Any]:
     watch, root, known = Stopwatch(), Path(config.media), DATASETS[config.dataset]
     if Path(config.out).exists():
         raise WorldNetError(f"{config.out} is there already; choose another folder.")
-    sort: Callable[[Iterable[str]], str] = Sorter(config.sorter) if config.sorter else by_words
-    recordings = _recordings(root)
-    book = EventBook(root)
+    sort: Sort = Sorter(config.sorter) if config.sorter else by_words
+    recordings, book = _recordings(root), EventBook(root)
     for name in config.annotations:
-        told = _usable(book, name, known.read(Path(name)))
-        for video, group in tqdm(told, desc=config.dataset, unit="recording", disable=None):
-            if video not in recordings:
-                for one in group:
-                    book.reject(name, one.row, f"has no recording {video!r} in {root}")
-                continue
-            scenario = sort([f"{one.action} {one.hint}" for one in group]) or known.scenario
-            try:
-                footage = Footage(root, recordings[video])
-            except MediaError as error:
-                for one in group:
-                    book.reject(name, one.row, str(error))
-            else:
-                _take(book, name, footage, group, scenario, config.filters)
+        _gather(book, name, recordings, sort, config)
     book.events.sort(key=lambda event: (event.recording, event.source, event.start, event.end))
     built = {
         "command": f"worldgpt worldnet build crafted --dataset {config.dataset}",
@@ -108,6 +95,25 @@ def build_crafted(config: CraftedConfig) -> dict[str, Any]:
         book, config.out, f"worldnet-{config.dataset}", state, built, config.shares, config.seed
     )
     return {**tally(book, folder), **watch.figures()}
+
+
+def _gather(
+    book: EventBook, source: str, recordings: dict[str, str], sort: Sort, config: CraftedConfig
+) -> None:
+    """Put the actions of one annotation file into the book."""
+    known = DATASETS[config.dataset]
+    told = _usable(book, source, known.read(Path(source)))
+    for video, group in tqdm(told, desc=config.dataset, unit="recording", disable=None):
+        try:
+            if video not in recordings:
+                raise MediaError(video, f"is no recording in {book.root}.")
+            footage = Footage(book.root, recordings[video])
+        except MediaError as error:
+            for one in group:
+                book.reject(source, one.row, str(error))
+        else:
+            scenario = sort([f"{one.action} {one.hint}" for one in group]) or known.scenario
+            _take(book, source, footage, group, scenario, config.filters)
 
 
 def _recordings(root: Path) -> dict[str, str]:

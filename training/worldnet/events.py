@@ -150,8 +150,13 @@ def write_events(
     scenario_of = {event.recording: event.scenario for event in reversed(book.events)}
     split_of = split_sources(scenario_of, shares, seed)
     description = _describe(book, name, config, built)
-    rates = {"video_rate": config.frames / config.seconds, "audio_rate": config.sound_rate}
-    with WorldNetWriter(out, description, **rates, crf=config.quality) as writer:
+    with WorldNetWriter(
+        out,
+        description,
+        video_rate=config.frames / config.seconds,
+        audio_rate=config.sound_rate,
+        crf=config.quality,
+    ) as writer:
         for rejection in book.rejected:
             writer.reject(rejection)
         with tqdm(total=len(book.events), desc="cut", unit="event", disable=None) as bar:

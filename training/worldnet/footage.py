@@ -114,7 +114,7 @@ class Footage:
         """Open the file; whatever the decoder raises becomes a MediaError."""
         kind = CONTAINERS[self._path.suffix.lower()]
         try:  # a file object: what the recording refers to stays closed
-            with self._path.open("rb") as file, av.open(file, format=kind) as container:
+            with self._path.open("rb") as file, av.open(file, "r", format=kind) as container:
                 yield container
         except MediaError:
             raise

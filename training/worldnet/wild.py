@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..stopwatch import Stopwatch
 from .annotation import WorldNetError
 from .captions import Captioner, RecordedWords
-from .cutting import Boundary, Change, CutConfig, find_boundaries
+from .cutting import Change, CutConfig, find_boundaries
 from .events import Event, EventBook, StateConfig, tally, write_events
 from .filters import FilterConfig, plain
 from .footage import CONTAINERS, Footage
@@ -75,20 +75,28 @@ def build_wild(config: WildConfig) -> dict[str, Any]:
         )
     if Path(config.out).exists():
         raise WorldNetError(f"{config.out} is there already; choose another folder.")
+    book, cuts = EventBook(root), _Cuts()
     teller = _Teller(config, root)
-    book, kinds, length = EventBook(root), Counter[Change](), 0.0
     for name in tqdm(names, desc="watch", unit="recording", disable=None):
         try:
-            footage = Footage(root, name)
-            teller.check_numbers(book, name)
-            boundaries = find_boundaries(footage.signals(), config.cut)
-            _take(book, footage, boundaries, teller, config.filters)
+            _watch(book, name, teller, config, cuts)
         except MediaError as error:
             book.reject(name, -1, str(error))
-        else:
-            kinds.update(boundary.change for boundary in boundaries)
-            length += footage.seconds
-    built = {
+    shares, seed = config.shares, config.seed
+    folder = write_events(
+        book, config.out, "worldnet-wild", config.state, _built(config), shares, seed
+    )
+    return {
+        **tally(book, folder),
+        "boundaries": {str(kind): cuts.kinds[kind] for kind in Change},
+        "seconds_of_recordings": cuts.seconds,
+        **watch.figures(),
+    }
+
+
+def _built(config: WildConfig) -> dict[str, Any]:
+    """Return how it was made, as JSON values."""
+    return {
         "command": "worldgpt worldnet build wild",
         "captioner": config.captioner or "recorded words",
         "rewriter": config.rewriter,
@@ -96,15 +104,14 @@ def build_wild(config: WildConfig) -> dict[str, Any]:
         "filters": asdict(config.filters),
         "seed": config.seed,
     }
-    folder = write_events(
-        book, config.out, "worldnet-wild", config.state, built, config.shares, config.seed
-    )
-    return {
-        **tally(book, folder),
-        "boundaries": {str(kind): kinds[kind] for kind in Change},
-        "seconds_of_recordings": length,
-        **watch.figures(),
-    }
+
+
+@dataclass
+class _Cuts:
+    """Counts boundaries, and the seconds that were watched."""
+
+    kinds: Counter[Change] = field(default_factory=Counter)
+    seconds: float = 0.0
 
 
 class _Teller:
@@ -146,14 +153,17 @@ class _Teller:
         return Event(footage.name, start, end, caption, scenario, row, footage.name)
 
 
-def _take(
-    book: EventBook,
-    footage: Footage,
-    boundaries: list[Boundary],
-    teller: _Teller,
-    filters: FilterConfig,
-) -> None:
-    """Put the events of one recording into the book."""
+def _watch(book: EventBook, name: str, teller: _Teller, config: WildConfig, cuts: _Cuts) -> None:
+    """Put the events of one recording into the book.
+
+    Raises:
+        MediaError: it cannot be read, or lacks its words.
+    """
+    footage, filters = Footage(book.root, name), config.filters
+    teller.check_numbers(book, name)
+    boundaries = find_boundaries(footage.signals(), config.cut)
+    cuts.kinds.update(boundary.change for boundary in boundaries)
+    cuts.seconds += footage.seconds
     edges = [0.0, *(boundary.second for boundary in boundaries), footage.seconds]
     opens = [True, *(boundary.change is Change.SHOT for boundary in boundaries)]
     whole = False  # the event before was kept
