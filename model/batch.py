@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .modalities import Modality
+
+if TYPE_CHECKING:
+    from .cognition.contexts import Contexts
 
 State = dict[Modality, Tensor]
 """The state tokens of a moment: per modality ``(..., C, G)`` int64 codes, C cells of G digits; or
@@ -58,6 +62,7 @@ class Batch:
         seen: the states as the model gets to see them, if that is not as they are; see
             :func:`blur`.
         present: per modality ``(B, T + 1)`` bool, where it is there; everywhere if not named.
+        contexts: transitions to read in front of each step, for rows ``B T``.
     """
 
     state: State
@@ -67,6 +72,7 @@ class Batch:
     valid: Tensor
     seen: State | None = None
     present: Presence = field(default_factory=dict)
+    contexts: Contexts | None = None
 
     def __post_init__(self) -> None:
         """Check that all parts describe the same ``(B, T)``."""
@@ -106,6 +112,7 @@ class Batch:
             self.valid.to(device),
             self.seen and {modality: codes.to(device) for modality, codes in self.seen.items()},
             {modality: there.to(device) for modality, there in self.present.items()},
+            None if self.contexts is None else self.contexts.to(device),
         )
 
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-from .batch import Presence
 from .layout import Block, additive
 
 
@@ -40,8 +39,8 @@ class Ring:
         starts = torch.arange(context)[:, None] * block.tokens.stride
         self.positions = (starts + torch.tensor(block.offsets)).to(device)  # (slots, size)
         kept = torch.arange(context)[:, None] * block.kept + torch.arange(block.kept)
-        signals = (context * block.kept + torch.arange(block.signals)).expand(context, -1)
-        self.places = torch.cat([kept, signals], 1).to(device)  # (slots, size)
+        passing = (context * block.kept + torch.arange(block.passing)).expand(context, -1)
+        self.places = torch.cat([kept, passing], 1).to(device)  # (slots, size)
         self.absent: Tensor | None = None
         self.set_steps(self.steps)
 
@@ -56,8 +55,8 @@ class Ring:
 
     @property
     def length(self) -> int:
-        """Keys that are attended to: the ring and the signal tokens of the present step."""
-        return self.context * self.block.kept + self.block.signals
+        """Keys that are attended to: the ring and the passing tokens of the present step."""
+        return self.context * self.block.kept + self.block.passing
 
     def mask(self) -> Tensor:
         """Return the additive mask of the present step, ``(B, 1, size, S)``."""
@@ -69,16 +68,15 @@ class Ring:
             return mask
         return mask.masked_fill(self.absent, torch.finfo(mask.dtype).min)
 
-    def note_presence(self, present: Presence | None) -> None:
-        """Remember which rows miss which modalities in the present step."""
-        there = self.block.presence_mask(present or {})
+    def note_presence(self, there: Tensor | None) -> None:
+        """Remember which tokens ``(B, size)`` of the present step are there; all if None."""
         if there is None and self.absent is None:
             return
         if self.absent is None:
             shape = (self.rows, 1, 1, self.length)
             self.absent = torch.zeros(shape, dtype=torch.bool, device=self.positions.device)
         missing: Tensor | bool = False if there is None else ~there
-        self.absent[self.numbers, 0, 0, self.places[self.slot, : self.block.kept]] = missing
+        self.absent[self.numbers, 0, 0, self.places[self.slot]] = missing
 
     def write(self, buffer: Tensor, new: Tensor) -> None:
         """Put keys or values ``(B, size, kv, head)`` into ``buffer`` ``(B, kv, S, head)``."""
@@ -121,6 +119,7 @@ class Ring:
                         view[:, other * block.kept : (other + 1) * block.kept] = True
                 view[:, slot * block.kept : (slot + 1) * block.kept] = own[:, : block.kept]
                 view[:, context * block.kept :] = own[:, block.kept :]
+                view[block.kept + block.signals :, : context * block.kept] = False
         return additive(table)
 
 

@@ -94,6 +94,8 @@ class WorldGPTConfig(PreTrainedConfig):
         rewarded: whether the recording told rewards; an environment needs them.
         combinations: names of the combinations that training met, such as ``"image>audio"``; only
             everything to everything if None.
+        reflector: the fields of a :class:`~worldgpt_env.model.cognition.reflector.ReflectorConfig`;
+            no reflector if None.
     """
 
     model_type = "worldgpt"
@@ -117,6 +119,7 @@ class WorldGPTConfig(PreTrainedConfig):
         signal_tokens: int = 16,
         rewarded: bool = True,
         combinations: list[str] | None = None,
+        reflector: dict[str, Any] | None = None,
         world_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -138,6 +141,7 @@ class WorldGPTConfig(PreTrainedConfig):
         self.signal_tokens = signal_tokens
         self.rewarded = rewarded
         self.combinations = combinations
+        self.reflector = reflector
         self.world_options = world_options or {}
         unknown = set(agent_modalities or ()) - set(self.modalities)
         if unknown:

@@ -16,9 +16,11 @@ from .fused import FusedLlama
 from .layout import Block
 from .modalities import Modality
 from .noise import fold, gumbel
+from .step import ReadOut, embed_step, read_step
 
 if TYPE_CHECKING:
-    from .worldgpt import ReadOut, WorldGPT
+    from .cognition.contexts import Contexts
+    from .worldgpt import WorldGPT
 
 
 class TransformersLoop:
@@ -87,6 +89,7 @@ class Imagination:
         noise: Tensor | None = None,
         present: Presence | None = None,
         expected: bool = False,
+        contexts: Contexts | None = None,
     ) -> Prediction:
         """Predict what follows ``action`` in ``state``, given what each row has seen before.
 
@@ -97,6 +100,7 @@ class Imagination:
                 same bits at any batch size.
             present: which rows have a modality of ``state``, ``(B,)`` bool; all if not named.
             expected: give the expected latent of the next state too.
+            contexts: transitions in front of this step, as many as the block reads.
 
         Raises:
             MissingModalityError: if ``state`` lacks a modality that this engine reads.
@@ -105,10 +109,10 @@ class Imagination:
         missing = [str(m) for m in self.block.inputs if m not in state]
         if missing:
             raise MissingModalityError(f"the state lacks {missing}, which this engine reads.")
-        self.ring.note_presence(present)
-        step = self.model.embed_step(state, action, self.block, present)
+        step = embed_step(self.model, state, action, self.block, present, contexts)
+        self.ring.note_presence(step.presence(self.block, present or {}))
         hidden = self.loop.forward(step.tokens)
-        out = self.model.read(hidden, step, self.block)
+        out = read_step(self.model, hidden, step, self.block)
         following = self._next_state(out, noise)
         latent = self.model.latent(following)
         prediction = Prediction(

@@ -17,10 +17,33 @@ import torch
 from torch import Tensor
 
 from .batch import Presence
-from .errors import MissingModalityError
+from .errors import ConfigurationError, MissingModalityError
 from .modalities import Modality
 
-OBSERVATION, ACTION, SIGNAL = 0, 1, 2
+PREFIX, OBSERVATION, ACTION, SIGNAL = -1, 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How transitions beside the present one are read: in front of every step.
+
+    Attributes:
+        contexts: transitions in front of each step.
+        reflected: each as a few tokens of the reflector, or raw, as all of its own tokens.
+        queries: tokens of a reflected context.
+    """
+
+    contexts: int
+    reflected: bool = True
+    queries: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse a reading of nothing."""
+        if self.contexts < 1 or self.queries < 1:
+            raise ConfigurationError(
+                f"a reading of {self.contexts} contexts in {self.queries} tokens each reads "
+                "nothing; leave it out, or use at least 1."
+            )
 
 
 @dataclass(frozen=True)
@@ -63,7 +86,10 @@ class TokenCounts:
         return self.total + self.words + 1 + signals
 
     def block(
-        self, inputs: Sequence[Modality] | None = None, outputs: Sequence[Modality] | None = None
+        self,
+        inputs: Sequence[Modality] | None = None,
+        outputs: Sequence[Modality] | None = None,
+        reading: Reading | None = None,
     ) -> Block:
         """Return the block that reads ``inputs`` and predicts ``outputs`` (both default to all)."""
         chosen = []
@@ -75,16 +101,21 @@ class TokenCounts:
                     f"this model has no {unknown}; it knows {[str(m) for m in self.modalities]}."
                 )
             chosen.append(tuple(m for m in self.modalities if m in wanted))
-        return Block(self, chosen[0], chosen[1])
+        return Block(self, chosen[0], chosen[1], reading)
 
 
 @dataclass(frozen=True)
 class Block:
-    """The tokens of one step for a given combination (input modalities to output modalities)."""
+    """The tokens of one step for a given combination (input modalities to output modalities).
+
+    Contexts have the positions in front of all others, while their tokens lie behind the signal
+    tokens: neither stays in the cache.
+    """
 
     tokens: TokenCounts
     inputs: tuple[Modality, ...]
     outputs: tuple[Modality, ...]
+    reading: Reading | None = None
 
     @cached_property
     def kept(self) -> int:
@@ -102,9 +133,22 @@ class Block:
         return sum(self.tokens.signals(m) for m in self.outputs)
 
     @cached_property
+    def prefix(self) -> int:
+        """Tokens of contexts; like the signal tokens they are never cached."""
+        if self.reading is None:
+            return 0
+        raw = 2 * self.tokens.total + self.tokens.words + 1
+        return self.reading.contexts * (self.reading.queries if self.reading.reflected else raw)
+
+    @cached_property
+    def passing(self) -> int:
+        """Tokens that do not stay in the cache: of signals and of contexts."""
+        return self.signals + self.prefix
+
+    @cached_property
     def size(self) -> int:
         """All tokens of the block."""
-        return self.kept + self.signals
+        return self.kept + self.signals + self.prefix
 
     @cached_property
     def offsets(self) -> list[int]:
@@ -118,13 +162,13 @@ class Block:
         starts = accumulate((tokens.signals(m) for m in tokens.modalities), initial=behind)
         first = dict(zip(tokens.modalities, starts, strict=False))
         signals = [first[m] + n for m in self.outputs for n in range(tokens.signals(m))]
-        return observation + action + signals
+        return observation + action + signals + list(range(-self.prefix, 0))
 
     @cached_property
     def kinds(self) -> list[int]:
-        """``OBSERVATION``, ``ACTION`` or ``SIGNAL`` for each token, ``(size,)``."""
-        action = [ACTION] * (self.tokens.words + 1)
-        return [OBSERVATION] * self.observed + action + [SIGNAL] * self.signals
+        """``OBSERVATION``, ``ACTION``, ``SIGNAL`` or ``PREFIX`` for each token, ``(size,)``."""
+        kept = [OBSERVATION] * self.observed + [ACTION] * (self.tokens.words + 1)
+        return kept + [SIGNAL] * self.signals + [PREFIX] * self.prefix
 
     def observation_slices(self) -> dict[Modality, slice]:
         """Return where the observation tokens of each input stand in the block."""
@@ -137,8 +181,8 @@ class Block:
     def own_visibility(self) -> Tensor:
         """Return who sees whom inside a block, ``(size, size)`` bool, query by key.
 
-        Observation tokens see each other (bidirectional), the action sees them and itself, signal
-        tokens see everything.
+        The tokens of contexts see each other alone, and all see them. Observation tokens see each
+        other (bidirectional), the action sees them and itself, signal tokens see everything.
         """
         kinds = torch.tensor(self.kinds)
         return kinds[:, None] >= kinds[None, :]  # (size, size)
@@ -152,7 +196,8 @@ class Block:
         step = torch.arange(steps).repeat_interleave(self.size)
         kind = torch.tensor(self.kinds).repeat(steps)
         back = step[:, None] - step[None, :]  # (L, L)
-        earlier = (back > 0) & (back < context) & (kind[None, :] != SIGNAL)
+        kept = (kind == OBSERVATION) | (kind == ACTION)
+        earlier = (back > 0) & (back < context) & kept & (kind != PREFIX)[:, None]
         own = (back == 0) & self.own_visibility().repeat(steps, steps)
         return earlier | own
 

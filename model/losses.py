@@ -13,7 +13,8 @@ from .errors import ConfigurationError
 from .modalities import Modality
 
 if TYPE_CHECKING:
-    from .worldgpt import ReadOut, WorldGPT
+    from .step import ReadOut
+    from .worldgpt import WorldGPT
 
 
 @dataclass(frozen=True)

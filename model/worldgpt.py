@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +16,7 @@ from transformers import PreTrainedModel
 from .backbone import Backbone
 from .batch import Batch, LossOutput, Prediction, Presence, State, flatten_time
 from .codecs import Codec, build_codec
+from .cognition.reflector import ContextReflector, ReflectorConfig
 from .configuration import WorldGPTConfig
 from .consistency import Consistency
 from .curriculum import Combination
@@ -24,53 +24,20 @@ from .embeddings import ActionEmbedding, CellEmbedding, TokenProjection, VectorE
 from .errors import MissingModalityError, UntrainedCombinationWarning
 from .heads import (
     Ensemble,
-    Present,
     RewardHead,
     SignalReader,
     StateHead,
     TerminationHead,
     VectorHead,
 )
-from .layout import Block, TokenCounts, additive
+from .layout import Block, Reading, TokenCounts, additive
 from .losses import LossWeights, objective
 from .modalities import Modality
+from .step import ReadOut, embed_step, read_step
 
 if TYPE_CHECKING:
+    from .cognition.contexts import Contexts
     from .imagination import Imagination
-
-
-@dataclass(frozen=True)
-class ReadOut:
-    """What one pass of the backbone says about a step.
-
-    Attributes:
-        logits: per requested modality with codes ``(B, C, G, V)``.
-        vectors: per requested modality with embeddings ``(B, C, G)``.
-        reward: bin logits ``(B, 2, bins)``.
-        termination: logits ``(B,)``.
-        hidden: the action slot's hidden states ``(B, D)``.
-        signal_nats: cross-entropy of the signal tokens ``(B,)``, in models with embeddings.
-    """
-
-    logits: dict[Modality, Tensor]
-    vectors: dict[Modality, Tensor]
-    reward: Tensor
-    termination: Tensor
-    hidden: Tensor
-    signal_nats: Tensor | None
-
-    @property
-    def predicted(self) -> tuple[Modality, ...]:
-        """The requested modalities."""
-        return (*self.logits, *self.vectors)
-
-
-@dataclass(frozen=True)
-class StepInput:
-    """The embedded tokens of one step, and what the state heads see of the present state."""
-
-    tokens: Tensor  # (B, size, D)
-    now: dict[Modality, Present]
 
 
 class WorldGPT(PreTrainedModel):
@@ -126,6 +93,9 @@ class WorldGPT(PreTrainedModel):
         self.termination_head = TerminationHead(hidden)
         self.ensemble = Ensemble(hidden, sum(self.latent_sizes.values()), config.ensemble)
         self.consistency = Consistency(self.latent_sizes)
+        self.reflector: ContextReflector | None = None
+        if config.reflector is not None:
+            self.reflector = ContextReflector(ReflectorConfig(**config.reflector), hidden)
         if any(codec.continuous for codec in codecs.values()):
             self.signal_reader = SignalReader(hidden, sum(map(self.tokens.signals, self.specs)))
 
@@ -143,7 +113,7 @@ class WorldGPT(PreTrainedModel):
         words = self.action_spec.sizes[0] if self.action_spec.kind == "text" else 0
         return TokenCounts(tuple(counts.items()), tuple(signals.items()), words)
 
-    def _signal_numbers(self, modalities: Iterable[Modality]) -> list[range]:
+    def signal_numbers(self, modalities: Iterable[Modality]) -> list[range]:
         """Return the numbers of the signal tokens of ``modalities``, among those of all."""
         ends = list(accumulate((self.tokens.signals(m) for m in self.specs), initial=0))
         spans = {m: range(*ends[n : n + 2]) for n, m in enumerate(self.specs)}
@@ -222,59 +192,27 @@ class WorldGPT(PreTrainedModel):
 
     # one step -----------------------------------------------------------------------------------
 
-    def embed_step(
-        self, state: State, action: Tensor, block: Block, present: Presence | None = None
-    ) -> StepInput:
-        """Embed the tokens of one step: states ``(B, C, G)`` and actions to ``(B, size, D)``."""
-        act = self.action_embedding(action)
-        now = {}
-        for modality in block.inputs:
-            cells = self.cell_embeddings[str(modality)](state[modality])  # (B, C, E)
-            now[modality] = Present(state[modality], cells, (present or {}).get(modality))
-        parts = [self.token_projections[str(m)](seen.cells) for m, seen in now.items()]
-        if self.tokens.words:
-            parts.append(act.words)
-        parts.append((self.action_slot + act.slot)[:, None])
-        if block.outputs:
-            asked = torch.cat([self.signal_tokens[str(m)] for m in block.outputs])  # (signals, D)
-            parts.append(asked + act.signal[:, None])
-        return StepInput(torch.cat(parts, 1), now)
-
-    def read(self, hidden: Tensor, step: StepInput, block: Block) -> ReadOut:
-        """Read everything from the hidden states of the action slot and the signal tokens.
-
-        Args:
-            hidden: ``(B, 1 + signals, D)``.
-            step: what :meth:`embed_step` gave.
-            block: the combination.
-        """
-        logits, vectors = {}, {}
-        for modality, span in block.signal_slices().items():
-            tokens = hidden[:, span.start - block.kept + 1 : span.stop - block.kept + 1]
-            head = self.state_heads[str(modality)]
-            into = vectors if self.codec(modality).continuous else logits
-            into[modality] = head(tokens, step.now.get(modality))
-        action, nats = hidden[:, 0], None
-        if vectors and self.training:
-            nats = self.signal_reader.loss(hidden[:, 1:], self._signal_numbers(block.outputs))
-        reward, termination = self.reward_head(action), self.termination_head(action)
-        return ReadOut(logits, vectors, reward, termination, action, nats)
-
     def read_window(self, batch: Batch, block: Block) -> ReadOut:
         """Run windows ``(B, T)`` through the backbone in one pass; the result has rows ``B T``."""
         rows, steps = batch.reward.shape
         present = flatten_time(batch.present_now)
-        step = self.embed_step(flatten_time(batch.now), batch.action.flatten(0, 1), block, present)
+        step = embed_step(
+            self,
+            flatten_time(batch.now),
+            batch.action.flatten(0, 1),
+            block,
+            present,
+            batch.contexts,
+        )
         tokens = step.tokens.view(rows, steps * block.size, -1)  # (B, T size, D)
         visible = block.window_visibility(steps, self.config.context).to(tokens.device)[None, None]
-        there = block.presence_mask(present)
+        there = step.presence(block, present)  # (B T, size)
         if there is not None:
-            there = nn.functional.pad(there, (0, block.signals), value=True)  # (B T, size)
             visible = visible & there.view(rows, 1, 1, -1)
         positions = block.window_positions(steps).to(tokens.device)
         hidden = self.backbone(tokens, additive(visible), positions)
         hidden = hidden.view(rows * steps, block.size, -1)[:, block.kept - 1 :]
-        return self.read(hidden, step, block)
+        return read_step(self, hidden, step, block)
 
     def forward(
         self,
@@ -282,6 +220,7 @@ class WorldGPT(PreTrainedModel):
         inputs: Sequence[Modality] | None = None,
         outputs: Sequence[Modality] | None = None,
         weights: LossWeights | None = None,
+        reading: Reading | None = None,
     ) -> LossOutput:
         """Return the training loss of a batch of windows, and figures to log.
 
@@ -290,8 +229,9 @@ class WorldGPT(PreTrainedModel):
             inputs: modalities that are read, all by default.
             outputs: modalities that are predicted, all by default.
             weights: of the parts of the loss.
+            reading: how the batch's contexts are read.
         """
-        block = self.tokens.block(inputs, outputs)
+        block = self.tokens.block(inputs, outputs, reading)
         out = self.read_window(batch, block)
         return objective(self, out, batch, weights or LossWeights())
 
@@ -303,6 +243,8 @@ class WorldGPT(PreTrainedModel):
         outputs: Sequence[Modality] | None = None,
         present: Presence | None = None,
         expected: bool = False,
+        contexts: Contexts | None = None,
+        reflected: bool = True,
     ) -> Prediction:
         """Predict one step without history: any modalities from any others.
 
@@ -312,13 +254,20 @@ class WorldGPT(PreTrainedModel):
             outputs: the modalities to predict, all by default.
             present: which rows have a modality of ``state``, ``(B,)`` bool; all if not named.
             expected: give the expected latent of the next state too.
+            contexts: transitions to read beside the present one, remembered or known.
+            reflected: read them through the reflector, or raw.
 
         Returns:
             The prediction; the most likely codes.
         """
-        rows = len(action)
-        engine = self.imagination(rows, temperature=0.0, inputs=tuple(state), outputs=outputs)
-        return engine.step(state, action, present=present, expected=expected)
+        engine = self.imagination(
+            len(action),
+            temperature=0.0,
+            inputs=tuple(state),
+            outputs=outputs,
+            reading=None if contexts is None else self.reading(contexts.count, reflected),
+        )
+        return engine.step(state, action, None, present, expected, contexts)
 
     def imagination(
         self,
@@ -327,12 +276,13 @@ class WorldGPT(PreTrainedModel):
         temperature: float | None = None,
         inputs: Sequence[Modality] | None = None,
         outputs: Sequence[Modality] | None = None,
+        reading: Reading | None = None,
     ) -> Imagination:
         """Return an engine that imagines ``rows`` episodes side by side, one pass a step."""
         from .imagination import Imagination
 
         temperature = self.config.temperature if temperature is None else temperature
-        block = self.tokens.block(inputs, outputs)
+        block = self.tokens.block(inputs, outputs, reading)
         asked = Combination(block.inputs, block.outputs)
         if not self.was_trained_on(asked):
             warnings.warn(
@@ -342,6 +292,11 @@ class WorldGPT(PreTrainedModel):
                 stacklevel=2,
             )
         return Imagination(self, rows, temperature, block)
+
+    def reading(self, contexts: int, reflected: bool) -> Reading:
+        """Return how this model reads ``contexts`` transitions in front of a step."""
+        queries = self.reflector.config.queries if self.reflector else 4
+        return Reading(contexts, reflected, queries)
 
     def was_trained_on(self, combination: Combination) -> bool:
         """Return whether training has met ``combination``."""

@@ -1,0 +1,76 @@
+"""ContextReflector: what a retrieved or remembered transition means for the present step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class ReflectorConfig:
+    """Sizes of the reflector (WorldGPT §4.1: a Q-Former of two layers with four queries).
+
+    Attributes:
+        width: of the queries.
+        layers: each attends among the queries and then to the context.
+        heads: of attention.
+        queries: tokens that each context becomes.
+    """
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    queries: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no reflector."""
+        if min(self.width, self.layers, self.heads, self.queries) < 1 or self.width % self.heads:
+            raise ConfigurationError(
+                f"a reflector of width {self.width}, {self.layers} layers, {self.heads} heads and "
+                f"{self.queries} queries cannot be; the width must be a multiple of the heads."
+            )
+
+
+class ContextReflector(nn.Module):
+    """Conditional queries cross-attend to each context by itself (WorldGPT §4.1).
+
+    The queries are conditioned on the present state and action, so that one transition says
+    different things to different moments. A context becomes as many tokens as there are queries.
+    """
+
+    def __init__(self, config: ReflectorConfig, hidden: int) -> None:
+        """Build the reflector for a language model of width ``hidden``."""
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.queries = nn.Parameter(torch.randn(config.queries, width) * 0.5)
+        self.condition = nn.Linear(2 * hidden, width)
+        self.project = nn.Linear(hidden, width)
+        self.parts = nn.Parameter(torch.randn(3, width) * 0.5)  # before, action, after
+        layer = nn.TransformerDecoderLayer(
+            width, config.heads, 4 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.decoder = nn.TransformerDecoder(layer, config.layers, nn.LayerNorm(width))
+        self.outer = nn.Linear(width, hidden)
+
+    def forward(self, tokens: Tensor, part: Tensor, there: Tensor, present: Tensor) -> Tensor:
+        """Return the tokens of all contexts, ``(B, K queries, D)``.
+
+        Args:
+            tokens: of each context, ``(B, K, n, D)``.
+            part: ``(n,)`` int64: 0 for tokens of the state before, 1 of the action, 2 after.
+            there: ``(B, K, n)`` bool, the tokens that are there.
+            present: the present state and action, ``(B, 2 D)``.
+        """
+        rows, contexts, count, _ = tokens.shape
+        asked = self.queries + self.condition(present)[:, None]  # (B, queries, W)
+        asked = asked.repeat_interleave(contexts, 0)  # (B K, queries, W)
+        seen = self.project(tokens.flatten(0, 1)) + self.parts[part]  # (B K, n, W)
+        hidden = ~there.view(rows * contexts, count)
+        hidden = hidden & ~hidden.all(1, keepdim=True)  # an empty context is hidden as a whole
+        reflected = self.outer(self.decoder(asked, seen, memory_key_padding_mask=hidden))
+        return reflected.view(rows, contexts * self.config.queries, -1)
