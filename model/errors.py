@@ -33,5 +33,13 @@ class NonFiniteError(WorldGPTError, FloatingPointError):
     """The model produced NaN or infinity; nothing of it is handed on."""
 
 
+class MemoryFolderError(WorldGPTError, OSError):
+    """The folder that a working memory puts its older steps into cannot be used."""
+
+
+class KnowledgeError(WorldGPTError, ValueError):
+    """A knowledge base is empty, or belongs to another model or another world."""
+
+
 class UntrainedCombinationWarning(UserWarning):
     """A model is asked for a combination of modalities that its training never met."""
