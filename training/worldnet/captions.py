@@ -15,6 +15,9 @@ from .footage import Footage
 from .gate import MediaError, read_bytes
 
 
+SAME = 1e-6  # seconds, within which two moments are one
+
+
 @dataclass(frozen=True)
 class Caption:
     """What is told about one event.
@@ -129,7 +132,7 @@ class RecordedWords:
         """
         words = self.words(footage.name)
         before, after = (_last(words.states, moment) for moment in (start, end))
-        won = sum(value for second, value in words.rewards if start < second <= end)
+        won = sum(value for second, value in words.rewards if start < second - SAME <= end)
         return Caption(
             " then ".join(_during(words.actions, start, end)), *_told(before, after), reward=won
         )
@@ -151,7 +154,7 @@ def _last(
     states: Sequence[tuple[float, str, tuple[float, ...]]], moment: float
 ) -> tuple[str, tuple[float, ...]]:
     """Return what was said last up to ``moment``: the text and the numbers."""
-    number = bisect_right(states, moment + 1e-6, key=lambda state: state[0])
+    number = bisect_right(states, moment + SAME, key=lambda state: state[0])
     return states[number - 1][1:] if number else ("", ())
 
 
