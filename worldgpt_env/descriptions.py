@@ -73,6 +73,10 @@ class Descriptions:
         index = best[(uniforms(keys) * len(best)).astype(np.int64)]
         return Found(index, float(match.max()))
 
+    def alike(self, moment: int) -> np.ndarray:
+        """Return the moments that have the very words of ``moment``, ``(K,)`` int64."""
+        return np.flatnonzero((self._ids == self._ids[moment]).all(-1))
+
     def _read(self, description: str) -> np.ndarray:
         """Return the word ids of ``description``, which moments must hold."""
         words, known = description.lower().split(), self.spec.vocabulary

@@ -22,6 +22,7 @@ class Stream(IntEnum):
     START = 1
     DYNAMICS = 2
     TERMINATION = 3
+    PLANNING = 4
 
 
 def seed_keys(seeds: list[int]) -> Keys:

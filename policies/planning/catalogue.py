@@ -1,0 +1,78 @@
+"""Planners by name, with settings as the command line gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.checkpoint import resolve
+from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.start_states import StartStates
+
+from ..store import load_policy, read_policy
+from .cem import CEM
+from .decomposition import Decomposition
+from .language_model import LanguageModelProposer
+from .leaf import PolicyValue
+from .mission import MissionProposer
+from .mppi import MPPI
+from .planner import Planner
+from .proposer import Proposer
+from .random_shooting import RandomShooting
+from .way import WayProposer
+
+PLANNERS: dict[str, type[Planner]] = {
+    "random-shooting": RandomShooting,
+    "cem": CEM,
+    "mppi": MPPI,
+    "decomposition": Decomposition,
+}
+
+
+def build_planner(
+    name: str, model: WorldGPT, settings: Mapping[str, Any] | None = None, seed: int = 0
+) -> Planner:
+    """Return the planner ``name`` for ``model``.
+
+    Args:
+        name: one of :data:`PLANNERS`.
+        model: the world model, loaded from disk if its start states are needed.
+        settings: fields of the planner's configuration; ``value``, the folder of a policy whose
+            value function counts at the end of a plan; and for ``"decomposition"`` the ``goal`` in
+            words and the ``proposer``: ``"mission"`` (default), ``"way"``, or name or folder of a
+            language model.
+        seed: if the settings name none.
+
+    Raises:
+        ConfigurationError: the name or a setting is unknown.
+    """
+    if name not in PLANNERS:
+        raise ConfigurationError(f"there is no planner {name!r}; choose one of {list(PLANNERS)}.")
+    planner, rest = PLANNERS[name], {"seed": seed, **(settings or {})}
+    value = _value(str(rest.pop("value"))) if "value" in rest else None
+    told: dict[str, Any] = {}
+    if planner is Decomposition:
+        proposer = _proposer(str(rest.pop("proposer", "mission")), model)
+        told = {"proposer": proposer, "goal": str(rest.pop("goal", ""))}
+    fields = planner.config_class.__dataclass_fields__
+    unknown = sorted(set(rest) - set(fields))
+    if unknown:
+        more = ["goal", "proposer"] if told else []
+        raise ConfigurationError(
+            f"planner {name!r} has no setting {', '.join(unknown)}; "
+            f"it has {', '.join([*fields, 'value', *more])}."
+        )
+    return planner(model, config=planner.config_class(**rest), value=value, **told)
+
+
+def _value(folder: str) -> PolicyValue:
+    return PolicyValue(load_policy(folder), read_policy(folder).obs_mode)
+
+
+def _proposer(name: str, model: WorldGPT) -> Proposer:
+    if name == "mission":
+        return MissionProposer()
+    if name == "way":
+        return WayProposer(StartStates.load(resolve(model.config._name_or_path)))
+    return LanguageModelProposer(name)
