@@ -252,8 +252,9 @@ class Ensemble(nn.Module):
         row = torch.arange(error.shape[0], device=error.device)[:, None]
         member = torch.arange(self.members, device=error.device)
         turns = ((row >> member) & 1) * weight[:, None]  # each member learns from half of the rows
-        with torch.no_grad():
-            self.scale.lerp_(target.std(0).clamp(min=1e-3).float(), 0.02)
+        if self.training:
+            with torch.no_grad():
+                self.scale.lerp_(target.std(0).clamp(min=1e-3).float(), 0.02)
         return (error * turns).sum() / turns.sum().clamp(min=1)
 
     def disagreement(self, hidden: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ class WindowSampler:
 
     def batch(self, update: int) -> Batch:
         """Return the windows of ``update``, ``(B, T)``."""
-        moments, valid = self._moments(update)
+        moments, valid = self.moments(update)
         acted = moments[:, :-1]
         state = {m: codes[moments] for m, codes in self.data.state.items()}
         state = {m: x if x.is_floating_point() else x.long() for m, x in state.items()}
@@ -180,7 +180,7 @@ class WindowSampler:
             {m: there[moments] for m, there in self.data.present.items()},
         )
 
-    def _moments(self, update: int) -> tuple[Tensor, Tensor]:
+    def moments(self, update: int) -> tuple[Tensor, Tensor]:
         """Return the moments of the windows of ``update``, ``(B, T + 1)``, and which are valid."""
         generator = np.random.default_rng([self.seed, update])
         anywhere = generator.choice(self.acted, self.rows - self.events, p=self.rare_weight)

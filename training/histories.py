@@ -1,0 +1,53 @@
+"""Contexts for training: what went before in an episode, and what a knowledge base tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldgpt_env.model.batch import Presence, State
+from worldgpt_env.model.cognition.contexts import Contexts
+
+from .windows import EncodedRecording
+
+
+def transitions_at(data: EncodedRecording, before: Tensor, valid: Tensor) -> Contexts:
+    """Return transitions of a recording as contexts.
+
+    Args:
+        data: the encoded recording.
+        before: ``(B, K)`` int64, the moment before each transition; any moment if not valid.
+        valid: ``(B, K)`` bool.
+    """
+
+    def at(moments: Tensor) -> tuple[State, Presence]:
+        state = {m: codes[moments] for m, codes in data.state.items()}
+        state = {m: x if x.is_floating_point() else x.long() for m, x in state.items()}
+        return state, {m: there[moments] for m, there in data.present.items()}
+
+    now, present = at(before)
+    then, present_next = at(before + 1)
+    unmeasured = torch.full(before.shape, torch.nan)
+    return Contexts(now, data.action[before], then, valid, unmeasured, present, present_next)
+
+
+@dataclass(frozen=True)
+class Histories:
+    """The transitions before a moment, of its own episode: a working memory of what is recorded."""
+
+    data: EncodedRecording
+
+    def contexts(self, moments: Tensor, count: int) -> Contexts:
+        """Return the last ``count`` transitions before ``moments`` ``(B,)``, the oldest first.
+
+        Where an episode has not lasted so long, the first of them are not valid.
+        """
+        first = self.data.first
+        episode = np.searchsorted(first, moments.numpy(), side="right") - 1
+        begun = torch.from_numpy(first[episode])[:, None]  # (B, 1)
+        before = moments[:, None] - torch.arange(count, 0, -1)  # (B, K)
+        valid = before >= begun
+        return transitions_at(self.data, torch.where(valid, before, begun), valid)
