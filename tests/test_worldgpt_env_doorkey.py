@@ -77,3 +77,17 @@ def test_the_outer_wall_is_only_a_frame() -> None:
     large, _ = walled.reset(seed=5)
     assert large["image"].shape == (80, 80, 3)
     assert np.array_equal(large["image"][16:-16, 16:-16], small["image"])
+
+
+def test_larger_rooms_are_solved_alike_and_the_small_one_is_the_default() -> None:
+    large = make_world("doorkey", size=6)
+    assert large.reset(seed=0)[0]["image"].shape == (64, 64, 3)
+    assert solve(large, seed=0)[-1][1:3] == (1.0, True)
+    assert make_world("doorkey", size=8).reset(seed=0)[0]["image"].shape == (96, 96, 3)
+    default, named = (
+        make_world("doorkey").reset(seed=3),
+        make_world("doorkey", size=5).reset(seed=3),
+    )
+    assert np.array_equal(default[0]["image"], named[0]["image"])
+    with pytest.raises(ConfigurationError, match="at least 5"):
+        make_world("doorkey", size=4)

@@ -26,10 +26,17 @@ from worldgpt_env.errors import (
 from worldgpt_env.model.modalities import Modality, TextSpec
 from worldgpt_env.worlds import World, world_names
 
-PACKAGE = {"doorkey": "minigrid", "atari-pong": "ale_py"}  # the others are rooms of vizdoom
+PACKAGE = {
+    "doorkey": "minigrid",
+    "babyai-two": "minigrid",
+    "atari-pong": "ale_py",
+}  # the others are rooms of vizdoom
 
 
-@pytest.fixture(params=["doorkey", "doom-basic", "doom-audio", "doom-words", "atari-pong"])
+WORLDS = ["doorkey", "babyai-two", "doom-basic", "doom-audio", "doom-words", "atari-pong"]
+
+
+@pytest.fixture(params=WORLDS)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     pytest.importorskip(PACKAGE.get(request.param, "vizdoom"))
     world = make_world(request.param)
@@ -139,7 +146,7 @@ def test_an_unknown_world_or_option_names_those_there_are() -> None:
         make_world("atari")
     pytest.importorskip("minigrid")
     with pytest.raises(ConfigurationError, match="no option.*max_steps"):
-        make_world("doorkey", size=8)
+        make_world("doorkey", rooms=8)
 
 
 @pytest.mark.parametrize(
