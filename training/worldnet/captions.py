@@ -14,7 +14,6 @@ from worldgpt_env.model.modalities import VectorSpec
 from .footage import Footage
 from .gate import MediaError, read_bytes
 
-
 SAME = 1e-6  # seconds, within which two moments are one
 
 
