@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ from tqdm import tqdm
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.opening import open_model
 from worldgpt_env.policies.baselines import Predictor, RandomPolicy
+from worldgpt_env.policies.planning import Planner, build_planner
 from worldgpt_env.policies.store import PolicyRecord, load_policy, read_policy, weights_sha256
+from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import World, make_world
 from worldgpt_env.wrappers import check_match, encode_latent
 
@@ -22,6 +25,9 @@ from .statistics import mean_interval, success_interval
 from .stopwatch import Stopwatch
 
 Observation = dict[str, np.ndarray]
+PLANNER = "planner:"
+"""What the name of a planner follows, where a policy is asked for."""
+
 See = Callable[[Observation], Observation]
 """From raw observations of several worlds, ``(B, ...)`` per key, to what the policy sees."""
 
@@ -31,24 +37,32 @@ class EvaluateConfig:
     """What ``worldgpt evaluate --policy`` does.
 
     Attributes:
-        policy: ``"random"``, a policy folder, or (with the flag) a Stable-Baselines3 zip.
+        policy: ``"random"``, a policy folder, ``"planner:cem"`` or another planner, or (with the
+            flag) a Stable-Baselines3 zip.
         world: name of the real world; the one the policy dreamt of by default.
+        world_options: keyword arguments of ``make_world``, beside those that the model met.
         episodes: how many, each with a seed of its own.
         num_envs: worlds side by side; the codecs then encode them in one batch.
         deterministic: take the most likely action instead of a drawn one.
         seed: episode ``i`` begins with ``seed + i``.
-        model: the world model whose codecs see for the policy; the stored one by default.
+        model: the world model whose codecs see for the policy, the stored one by default; or in
+            which a planner looks ahead, the embedded default if none is named.
+        settings: of a planner, see :func:`worldgpt_env.policies.planning.build_planner`.
+        verbose: print what a planner does in every step.
         allow_code_execution: open a zip, which runs code from inside the file.
         algo: for a zip only: ``"ppo"``, ``"a2c"`` or ``"dqn"``.
     """
 
     policy: str
     world: str = ""
+    world_options: Mapping[str, Any] = field(default_factory=dict)
     episodes: int = 50
     num_envs: int = 8
     deterministic: bool = False
     seed: int = 10_000
     model: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    verbose: bool = False
     allow_code_execution: bool = False
     algo: str = ""
 
@@ -59,6 +73,16 @@ class EvaluateConfig:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
         if self.seed < 0:
             raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+        if not self.plans and (self.settings or self.verbose):
+            raise ConfigurationError(
+                f"{self.policy!r} is no planner; leave --set and --verbose out, "
+                "or use --policy planner:cem."
+            )
+
+    @property
+    def plans(self) -> bool:
+        """Whether the policy is a planner."""
+        return self.policy.startswith(PLANNER)
 
 
 @dataclass(frozen=True)
@@ -104,24 +128,16 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         ConfigurationError: policy, model and world do not belong together.
     """
     watch = Stopwatch()
-    record = None
-    if config.policy != "random" and Path(config.policy).is_dir():
-        record = read_policy(config.policy)
-    world_name = config.world or (record.extra.get("world", "") if record else "")
-    if not world_name:
-        raise ConfigurationError("no world to judge the policy in was named; add --world NAME.")
-    options = {}  # a world is opened as its model met it
-    if record and world_name == record.extra.get("world"):
-        options = record.extra.get("world_options", {})
-    world = make_world(world_name, **options)
+    known = _known(config)
+    options = known.options | dict(config.world_options)
+    world = make_world(known.world, **options)
     try:
-        see = eyes(record, world, config.model) if record else lambda observation: observation
-        policy = _policy(config, world)
+        policy, see = _agent(config, known, world)
     finally:
         world.close()
     judgement = judge(
         policy,
-        lambda: make_world(world_name, **options),
+        lambda: make_world(known.world, **options),
         see,
         episodes=config.episodes,
         num_envs=config.num_envs,
@@ -130,11 +146,80 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     )
     return {
         "policy": config.policy,
-        "world": world_name,
+        "world": known.world,
         "deterministic": config.deterministic,
         **judgement.figures(),
         **watch.figures(),
     }
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a policy before its world is opened: where it learned, and with what."""
+
+    world: str
+    options: dict[str, Any]
+    record: PolicyRecord | None = None
+    model: WorldGPT | None = None
+
+
+def _known(config: EvaluateConfig) -> _Known:
+    """Return what the policy or the model of a planner says of its world."""
+    record = model = None
+    world, options = "", {}
+    if config.plans:
+        model = open_model(config.model or DEFAULT_WORLD)
+        world, options = model.config.world, model.config.world_options
+    elif config.policy != "random" and Path(config.policy).is_dir():
+        record = read_policy(config.policy)
+        world = record.extra.get("world", "")
+        options = record.extra.get("world_options", {})
+    name = config.world or world
+    if not name:
+        raise ConfigurationError("no world to judge the policy in was named; add --world NAME.")
+    # a world is opened as its model met it
+    return _Known(name, dict(options) if name == world else {}, record, model)
+
+
+def _agent(config: EvaluateConfig, known: _Known, world: World) -> tuple[Predictor, See]:
+    """Return the policy named by ``config``, and how it sees ``world``."""
+    if known.model is not None:
+        check_match(world, known.model)
+        name = config.policy.removeprefix(PLANNER)
+        planner = build_planner(name, known.model, config.settings, config.seed)
+        return (_Told(planner) if config.verbose else planner), _plainly
+    see = eyes(known.record, world, config.model) if known.record else _plainly
+    if config.policy == "random":
+        return RandomPolicy(world.action_space, config.seed), see
+    policy = load_policy(
+        config.policy,
+        allow_code_execution=config.allow_code_execution,
+        algorithm=config.algo,
+    )
+    return policy, see
+
+
+def _plainly(observation: Observation) -> Observation:
+    return observation
+
+
+class _Told:
+    """A planner whose trace is printed, a line per row and step."""
+
+    def __init__(self, planner: Planner) -> None:
+        self.planner = planner
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Any]:
+        found = self.planner.predict(observation, state, episode_start, deterministic)
+        for note in self.planner.trace:
+            tqdm.write(str(note))
+        return found
 
 
 def judge(
@@ -157,27 +242,38 @@ def judge(
     runs = [_Run(open_world(), number, seed) for number in range(min(num_envs, episodes))]
     waiting = iter(range(len(runs), episodes))
     live = list(runs)
+    state, starts = None, np.ones(len(live), bool)
     try:
         with tqdm(desc="real world", total=episodes, unit="episode", disable=None) as bar:
             while live:
                 keys = live[0].observation
                 batch = {key: np.stack([run.observation[key] for run in live]) for key in keys}
-                actions, _ = policy.predict(see(batch), deterministic=deterministic)
-                for run, action in zip(list(live), actions, strict=True):
-                    if not run.step(action):
-                        continue
-                    results[run.number] = (run.total, run.length, run.success)
-                    bar.update()
-                    number = next(waiting, None)
-                    if number is None:
-                        live.remove(run)
-                    else:
+                actions, state = policy.predict(see(batch), state, starts, deterministic)
+                starts, going = np.zeros(len(live), bool), []
+                for row, (run, action) in enumerate(zip(live, actions, strict=True)):
+                    starts[row] = run.step(action)
+                    number = run.number
+                    if starts[row]:
+                        results[run.number] = (run.total, run.length, run.success)
+                        bar.update()
+                        number = next(waiting, -1)
+                    if number >= 0:
+                        going.append(row)
+                    if starts[row] and number >= 0:
                         run.begin(number, seed)
+                if len(going) < len(live):
+                    live = [live[row] for row in going]
+                    state, starts = _state_of(state, going), starts[going]
     finally:
         for run in runs:
             run.world.close()
     returns, lengths, successes = zip(*results, strict=True)
     return Judgement(np.array(returns), np.array(lengths), np.array(successes))
+
+
+def _state_of(state: Any, rows: Sequence[int]) -> Any:
+    """Return what a policy remembers of ``rows``; None for policies that remember nothing."""
+    return None if state is None or not len(rows) else state.select(rows)
 
 
 class _Run:
@@ -225,14 +321,3 @@ def eyes(record: PolicyRecord, world: World, model: str | WorldGPT = "") -> See:
         )
     check_match(world, seeing)
     return lambda observation: encode_latent(seeing, {key: observation[key] for key in keys})
-
-
-def _policy(config: EvaluateConfig, world: World) -> Predictor:
-    """Return the policy named by ``config``."""
-    if config.policy == "random":
-        return RandomPolicy(world.action_space, config.seed)
-    return load_policy(
-        config.policy,
-        allow_code_execution=config.allow_code_execution,
-        algorithm=config.algo,
-    )
