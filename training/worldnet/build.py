@@ -78,9 +78,8 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--knowledge", type=float, help="share of the recordings")
 
 
-def run(arguments: argparse.Namespace) -> Figures:
+def run(**options: Any) -> Figures:
     """Build, and print the table of what was built."""
-    options = vars(arguments)
     return {"arcade": _arcade, "wild": _wild, "crafted": _crafted}[options.pop("way")](**options)
 
 

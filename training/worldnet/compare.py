@@ -155,10 +155,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--names", metavar="A,B", help="a word for each file")
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
+def run(**options: Any) -> dict[str, Any]:
     """Compare, and print the tables."""
-    names = tuple(getattr(arguments, "names", "").split(",")) if "names" in arguments else ()
-    figures = compare(CompareConfig(tuple(arguments.files), names))
+    names = tuple(options["names"].split(",")) if "names" in options else ()
+    figures = compare(CompareConfig(tuple(options["files"]), names))
     print(
         "[a, b]: 95 % over held-out episodes (cluster bootstrap); {a, b}: 95 % over models "
         "(Welch's t)."

@@ -182,9 +182,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="PNG")
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
+def run(**options: Any) -> dict[str, Any]:
     """Draw the curves and print the table."""
-    figures = draw_curves(CurvesConfig(dict(arguments.runs), arguments.out))
+    figures = draw_curves(CurvesConfig(dict(options["runs"]), options["out"]))
     print(f"[a, b]: 95 % over runs.\n\n{curves_table(figures)}\n\npicture: {figures['picture']}")
     return figures
 

@@ -278,9 +278,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="tables, TensorBoard, heat map")
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
+def run(**options: Any) -> dict[str, Any]:
     """Judge, print the tables, and write them where ``--out`` says."""
-    options = vars(arguments) | {"models": tuple(arguments.models)}
+    options["models"] = tuple(options["models"])
     config = EvaluateConfig(**options)
     figures = evaluate(config)
     print_report(figures)

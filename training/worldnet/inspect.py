@@ -61,9 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="of the sheet; default: train")
 
 
-def run(arguments: argparse.Namespace) -> Figures:
+def run(**options: Any) -> Figures:
     """Print the tables, draw the sheet, and return the figures."""
-    config = InspectConfig(**vars(arguments))
+    config = InspectConfig(**options)
     figures = inspect(config)
     print(_tables(figures))
     if config.sheet is not None:

@@ -1,0 +1,1 @@
+"""The commands of ``worldgpt``, one file each: ``add_arguments(parser)`` and ``run(**options)``."""

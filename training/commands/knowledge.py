@@ -1,0 +1,27 @@
+"""``worldgpt knowledge``: recordings become a knowledge base that a model is shown."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..figures import Figures, show
+from .options import to_tuple
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("--model", required=True, help="whose codecs make the keys")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--per-scenario", type=int, help="transitions of each; default: all")
+    parser.add_argument("--seed", type=int)
+
+
+def run(**options: Any) -> Figures:
+    """Run the command and return its figures."""
+    from ..knowledge import KnowledgeConfig, build_knowledge
+
+    to_tuple(options, "data")
+    return show(build_knowledge(KnowledgeConfig(**options)))

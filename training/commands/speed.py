@@ -1,0 +1,24 @@
+"""``worldgpt speed``: imagined steps per CPU-second."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..figures import Figures, show
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("--model", help="embedded world or folder; default: the embedded default")
+    parser.add_argument("--num-envs", type=int, help="imagined episodes side by side")
+    parser.add_argument("--steps", type=int, help="of one measurement")
+    parser.add_argument("--repeats", type=int, help="of which the median counts")
+    parser.add_argument("--dream-steps", type=int, help="of PPO; 0 leaves it out")
+
+
+def run(**options: Any) -> Figures:
+    """Run the command and return its figures."""
+    from ..speed import SpeedConfig, measure_speed
+
+    return show(measure_speed(SpeedConfig(**options)))
