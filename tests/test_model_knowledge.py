@@ -13,6 +13,7 @@ from torch import Tensor
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.batch import State
 from worldgpt_env.model.cognition import nearest
+from worldgpt_env.model.cognition.facts import Facts
 from worldgpt_env.model.cognition.keys import action_vectors
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.errors import CheckpointError, KnowledgeError
@@ -194,6 +195,19 @@ def test_an_episode_that_is_not_kept_is_given_none_of_its_duplicates(model: Worl
     assert (knowledge.facts.episode[found.index] == 3).all()  # 2 is the same as 0
     open_book = knowledge.search(asked, facts["action"][:5], 1)
     assert (knowledge.facts.episode[open_book.index] == 2).all()
+
+
+def test_an_episode_is_known_by_what_happened_in_it(model: WorldGPT) -> None:
+    """Another recording counts the same episodes in another order."""
+    facts = random_facts(model, 30)
+    base = Knowledge.build(model, **facts)
+    foreign = Facts.gather(model, **facts | {"episode": 5 - facts["episode"]})
+    asked = facts["state"], facts["action"], 30, None
+    found = base.asked_by(foreign).search(*asked, 5 - facts["episode"])
+    assert found.valid.sum(1).tolist() == [25] * 30
+    given = facts["episode"][found.index] == facts["episode"][:, None]
+    assert not (given & found.valid).any()
+    assert base.search(*asked, 5 - facts["episode"]).index[0, 0] == 0  # counted as the base does
 
 
 # contexts ---------------------------------------------------------------------------------------

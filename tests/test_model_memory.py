@@ -158,6 +158,15 @@ def test_what_was_absent_is_told() -> None:
     assert memory.recall(count=2).present == {}
 
 
+def test_what_followed_can_turn_out_otherwise() -> None:
+    memory = make(2, near=2)
+    for step in range(4):
+        write(memory, torch.tensor([step, step]), torch.tensor([True, step < 1]))
+    memory.amend({IMAGE: torch.full((2, 2, 1), 77)})
+    following = memory.recall(count=2).next[IMAGE][:, :, 0, 0]
+    assert following.tolist() == [[3, 77], [0, 77]]
+
+
 # folders ----------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldgpt_env.model.cognition.contexts import Contexts
 from worldgpt_env.model.cognition.facts import Facts
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.errors import ConfigurationError
@@ -113,20 +114,51 @@ def knowledge_of(
         distinct: keep transitions that are the same only once.
         seed: of the draw.
     """
+    facts = facts_of(model, data, scenarios)
+    return Knowledge.over(model, facts, drawn(facts, per_scenario, distinct, seed))
+
+
+def facts_of(
+    model: WorldGPT, data: EncodedRecording, scenarios: Sequence[str] | None = None
+) -> Facts:
+    """Return all transitions of an encoded recording; ``scenarios`` of its episodes."""
     episode = np.repeat(np.arange(len(data.steps)), data.steps)  # (N,)
     spans = [np.arange(f, f + n) for f, n in zip(data.first, data.steps, strict=True)]
     before = torch.from_numpy(np.concatenate(spans))
-    facts = Facts.gather(
+    return Facts.gather(
         model,
         {m: codes[before] for m, codes in data.state.items()},
         data.action[before],
         {m: codes[before + 1] for m, codes in data.state.items()},
         torch.from_numpy(episode),
-        [scenarios[number] for number in episode],
+        None if scenarios is None else [scenarios[number] for number in episode],
         {m: there[before] for m, there in data.present.items()},
         {m: there[before + 1] for m, there in data.present.items()},
     )
-    return Knowledge.over(model, facts, drawn(facts, per_scenario, distinct, seed))
+
+
+def neighbours(
+    model: WorldGPT, knowledge: Knowledge | Path, data: EncodedRecording
+) -> Callable[[Tensor, int], Contexts]:
+    """Return what gives moments ``(B,)`` of ``data`` their nearest transitions as contexts.
+
+    A moment gets nothing of its own episode, whatever recordings the knowledge was made of.
+    """
+    base = knowledge if isinstance(knowledge, Knowledge) else Knowledge.load(knowledge, model)
+    base = base.asked_by(facts_of(model, data))
+
+    def contexts(moments: Tensor, count: int) -> Contexts:
+        episode = np.searchsorted(data.first, moments.numpy(), side="right") - 1
+        found = base.search(
+            {m: codes[moments] for m, codes in data.state.items()},
+            data.action[moments],
+            count,
+            {m: there[moments] for m, there in data.present.items()},
+            torch.from_numpy(episode),
+        )
+        return base.contexts(found)
+
+    return contexts
 
 
 def drawn(facts: Facts, per_scenario: int | None, distinct: bool, seed: int) -> Tensor:

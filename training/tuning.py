@@ -92,7 +92,7 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
     if config.knowledge is not None:
         from .knowledge import neighbours
 
-        told = neighbours(model, config.knowledge, recording, data, config.retrieved)
+        told = neighbours(model, config.knowledge, data)
         sources.append((told, (config.retrieved, config.retrieved)))
     run = config.out.parent / f"{config.out.name}.run"
     trainer = Trainer(model, run / "state", observer or ProgressObserver(run / "tensorboard"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,11 +140,22 @@ class Knowledge:
     ) -> Knowledge:
         """Build a knowledge base of ``facts``; ``kept`` as in :meth:`build`."""
         prints = facts.fingerprints()
-        own = torch.stack([facts.episode, prints], 1).unique(dim=0)  # (Q, 2)
+        own = _pairs(facts.episode, prints)
         if kept is not None:
             facts, prints = facts.select(kept), prints[kept]
             own = own[torch.isin(own[:, 1], prints)]
         return cls(model, facts, own, prints, faiss=faiss)
+
+    def asked_by(self, facts: Facts) -> Knowledge:
+        """Return the same knowledge for queries that name the episodes of other ``facts``.
+
+        They are known by what happened in them, so that whatever this base has of them, however it
+        counted them, is not given to them.
+        """
+        other = copy.copy(self)
+        other._barred = _pairs(facts.episode, facts.fingerprints())
+        _, other._bars = _groups(self._fingerprints, other._barred, self.model.device)
+        return other
 
     def __len__(self) -> int:
         """Return the number of transitions."""
@@ -290,6 +302,11 @@ class Knowledge:
             return table[:, groups] if rows.dim() == 1 else table.gather(1, groups)
 
         return refused
+
+
+def _pairs(episode: Tensor, prints: Tensor) -> Tensor:
+    """Return which fingerprints are barred to which episode, ``(Q, 2)``: all of its own."""
+    return torch.stack([episode, prints], 1).unique(dim=0)
 
 
 def _groups(prints: Tensor, barred: Tensor, device: torch.device) -> tuple[Tensor, list[Tensor]]:

@@ -166,6 +166,18 @@ class WorkingMemory:
         self.steps[chosen] += 1
 
     @torch.inference_mode()
+    def amend(self, following: State, present_next: Presence | None = None) -> None:
+        """Let ``following`` be what the last step of each row led to, as reality turned out."""
+        rows = (self.steps > 0).nonzero()[:, 0]
+        there = rows.to(self.device), ((self.steps[rows] - 1) % self.config.near).to(self.device)
+        for modality in self.modalities:
+            buffer = self._near[f"next/{modality}"]
+            buffer[there] = following[modality].to(self.device)[there[0]].to(buffer.dtype)
+            has = (present_next or {}).get(modality)
+            seen = True if has is None else has.to(self.device)[there[0]]
+            self._near[f"present_next/{modality}"][there] = seen
+
+    @torch.inference_mode()
     def clear(self, rows: Tensor | None = None) -> None:
         """Forget the episodes of ``rows`` (bool mask or indices; all by default)."""
         chosen = self._numbers(rows)
