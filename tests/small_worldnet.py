@@ -17,7 +17,7 @@ from worldgpt_env.model.modalities import (
     VectorSpec,
     VideoSpec,
 )
-from worldgpt_env.training.worldnet.folder import Moment, WorldNetDescription, WorldNetWriter
+from worldgpt_env.training.worldnet.format.folder import Moment, WorldNetDescription, WorldNetWriter
 
 SPECS: dict[Modality, ModalitySpec] = {
     Modality.IMAGE: ImageSpec(16, 24),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldgpt_env.training.worldnet.annotation import (
+from worldgpt_env.training.worldnet.format.annotation import (
     StateFiles,
     WorldNetError,
     WorldNetTransition,

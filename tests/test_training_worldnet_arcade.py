@@ -19,13 +19,13 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.training.cli import main
 from worldgpt_env.training.worldnet import arcade, filming
-from worldgpt_env.training.worldnet.annotation import WorldNetError
-from worldgpt_env.training.worldnet.apart import Report, Task, run_apart
-from worldgpt_env.training.worldnet.arcade import ArcadeConfig, build_arcade
-from worldgpt_env.training.worldnet.arcade_part import Part, record_part
-from worldgpt_env.training.worldnet.folder import WorldNetFolder
-from worldgpt_env.training.worldnet.load import load_worldnet
-from worldgpt_env.training.worldnet.players import Habits, Player
+from worldgpt_env.training.worldnet.format.annotation import WorldNetError
+from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
+from worldgpt_env.training.worldnet.format.load import load_worldnet
+from worldgpt_env.training.worldnet.making.apart import Report, Task, run_apart
+from worldgpt_env.training.worldnet.making.arcade import ArcadeConfig, build_arcade
+from worldgpt_env.training.worldnet.making.arcade_part import Part, record_part
+from worldgpt_env.training.worldnet.making.players import Habits, Player
 
 GAMES = ("pong", "doom-basic")
 

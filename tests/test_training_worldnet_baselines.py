@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from worldgpt_env.training.worldnet.baselines import Neighbours, mean_next
+from worldgpt_env.training.worldnet.judging.baselines import Neighbours, mean_next
 
 
 def test_the_mean_next_state_is_of_the_scenario_and_of_rows_that_have_one() -> None:

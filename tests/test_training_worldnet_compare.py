@@ -15,7 +15,7 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.cli import main
 from worldgpt_env.training.worldnet.compare import CompareConfig, compare
 from worldgpt_env.training.worldnet.curves import CurvesConfig, draw_curves, read_curves
-from worldgpt_env.training.worldnet.plot import mean_line, ticks
+from worldgpt_env.training.worldnet.judging.plot import mean_line, ticks
 
 DRAWS = np.random.default_rng(0).normal(0.0, 0.1, 400)
 

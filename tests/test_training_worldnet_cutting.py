@@ -9,10 +9,15 @@ import pytest
 from toy_recordings import KINDS, make_stream
 
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.training.worldnet.cutting import Boundary, Change, CutConfig, find_boundaries
-from worldgpt_env.training.worldnet.footage import Footage
-from worldgpt_env.training.worldnet.gate import MediaError
-from worldgpt_env.training.worldnet.sound import resample, to_mono
+from worldgpt_env.training.worldnet.format.gate import MediaError
+from worldgpt_env.training.worldnet.making.cutting import (
+    Boundary,
+    Change,
+    CutConfig,
+    find_boundaries,
+)
+from worldgpt_env.training.worldnet.making.footage import Footage
+from worldgpt_env.training.worldnet.making.sound import resample, to_mono
 
 NEAR = 0.3  # seconds
 

@@ -19,7 +19,6 @@ from worldgpt_env.model.modalities import ActionSpec, Modality
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.worldnet import cost
 from worldgpt_env.training.worldnet import evaluate as module
-from worldgpt_env.training.worldnet.annotation import WorldNetError
 from worldgpt_env.training.worldnet.evaluate import (
     EvaluateConfig,
     add_arguments,
@@ -27,11 +26,17 @@ from worldgpt_env.training.worldnet.evaluate import (
     learned_scenarios,
     run,
 )
-from worldgpt_env.training.worldnet.judge import Candidates, Cell, Judge
-from worldgpt_env.training.worldnet.load import LoadedWorldNet
-from worldgpt_env.training.worldnet.samples import EncodedSamples, Samples
-from worldgpt_env.training.worldnet.static import static_latents
-from worldgpt_env.training.worldnet.summary import Estimate, Summary, cell_draws, with_skills
+from worldgpt_env.training.worldnet.format.annotation import WorldNetError
+from worldgpt_env.training.worldnet.format.load import LoadedWorldNet
+from worldgpt_env.training.worldnet.judging.judge import Candidates, Cell, Judge
+from worldgpt_env.training.worldnet.judging.samples import EncodedSamples, Samples
+from worldgpt_env.training.worldnet.judging.static import static_latents
+from worldgpt_env.training.worldnet.judging.summary import (
+    Estimate,
+    Summary,
+    cell_draws,
+    with_skills,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::worldgpt_env.model.errors.UntrainedCombinationWarning"

@@ -14,15 +14,15 @@ from worldgpt_env.model.checkpoint import verify
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec, Modality
 from worldgpt_env.training.worldnet import writer as module
-from worldgpt_env.training.worldnet.annotation import (
+from worldgpt_env.training.worldnet.format.annotation import (
     Rejection,
     StateFiles,
     WorldNetError,
     WorldNetTransition,
 )
-from worldgpt_env.training.worldnet.folder import WorldNetDescription, WorldNetFolder
-from worldgpt_env.training.worldnet.media import MediaError
-from worldgpt_env.training.worldnet.writer import WorldNetWriter
+from worldgpt_env.training.worldnet.format.folder import WorldNetDescription, WorldNetFolder
+from worldgpt_env.training.worldnet.format.media import MediaError
+from worldgpt_env.training.worldnet.format.writer import WorldNetWriter
 
 
 @pytest.fixture

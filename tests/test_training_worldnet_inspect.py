@@ -14,10 +14,10 @@ from PIL import Image
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.cli import build_parser, main
-from worldgpt_env.training.worldnet.annotation import Rejection
+from worldgpt_env.training.worldnet.format.annotation import Rejection
+from worldgpt_env.training.worldnet.format.sheet import CELL, GAP, draw_sheet, draw_spectrum
+from worldgpt_env.training.worldnet.format.writer import WorldNetWriter
 from worldgpt_env.training.worldnet.inspect import InspectConfig, inspect
-from worldgpt_env.training.worldnet.sheet import CELL, GAP, draw_sheet, draw_spectrum
-from worldgpt_env.training.worldnet.writer import WorldNetWriter
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from worldgpt_env.model.modalities import (
 )
 from worldgpt_env.training.recording import Recording, RecordingError
 from worldgpt_env.training.worldnet import fitting, media, states
-from worldgpt_env.training.worldnet.annotation import WorldNetError
-from worldgpt_env.training.worldnet.folder import WorldNetFolder
-from worldgpt_env.training.worldnet.load import is_worldnet, load_recording, load_worldnet
-from worldgpt_env.training.worldnet.writer import WorldNetWriter
+from worldgpt_env.training.worldnet.format.annotation import WorldNetError
+from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
+from worldgpt_env.training.worldnet.format.load import is_worldnet, load_recording, load_worldnet
+from worldgpt_env.training.worldnet.format.writer import WorldNetWriter
 
 
 @pytest.fixture

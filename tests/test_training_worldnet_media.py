@@ -26,8 +26,8 @@ from PIL import Image
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.worldnet import media
-from worldgpt_env.training.worldnet.decode import decode_video, spread
-from worldgpt_env.training.worldnet.media import MediaError, MediaLimits
+from worldgpt_env.training.worldnet.format.decode import decode_video, spread
+from worldgpt_env.training.worldnet.format.media import MediaError, MediaLimits
 
 PIXELS = np.stack(np.broadcast_arrays(*np.ogrid[0:128:4, 0:96:2], 77), -1).astype(np.uint8)
 FRAMES = np.stack([np.roll(PIXELS, shift, 0) for shift in range(0, 18, 2)])  # (9, 32, 48, 3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from worldgpt_env.model.modalities import AudioSpec, ImageSpec, TextSpec, VectorSpec, VideoSpec
-from worldgpt_env.training.worldnet.metrics import (
+from worldgpt_env.training.worldnet.judging.metrics import (
     average,
     cosine,
     picture_figures,

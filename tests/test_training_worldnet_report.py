@@ -13,10 +13,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from worldgpt_env.model.curriculum import Combination, combinations
 from worldgpt_env.model.modalities import Modality
-from worldgpt_env.training.worldnet.heatmap import colour, draw_heatmap
-from worldgpt_env.training.worldnet.judge import Cell, Compared
-from worldgpt_env.training.worldnet.ledger import build_figures
-from worldgpt_env.training.worldnet.report import (
+from worldgpt_env.training.worldnet.judging.heatmap import colour, draw_heatmap
+from worldgpt_env.training.worldnet.judging.judge import Cell, Compared
+from worldgpt_env.training.worldnet.judging.ledger import build_figures
+from worldgpt_env.training.worldnet.judging.report import (
     class_table,
     combination_table,
     decoded_table,
@@ -27,7 +27,7 @@ from worldgpt_env.training.worldnet.report import (
     tables,
     write_report,
 )
-from worldgpt_env.training.worldnet.summary import Summary
+from worldgpt_env.training.worldnet.judging.summary import Summary
 
 SEEN = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
 EPISODE = np.repeat(np.arange(4), 5)  # four episodes of five transitions, two of each scenario

@@ -13,9 +13,13 @@ import small_worldnet as small
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.training.worldnet import vectors as module
-from worldgpt_env.training.worldnet.annotation import WorldNetError
-from worldgpt_env.training.worldnet.load import load_worldnet
-from worldgpt_env.training.worldnet.vectors import VectorStore, compute_vectors, write_vectors
+from worldgpt_env.training.worldnet.format.annotation import WorldNetError
+from worldgpt_env.training.worldnet.format.load import load_worldnet
+from worldgpt_env.training.worldnet.format.vectors import (
+    VectorStore,
+    compute_vectors,
+    write_vectors,
+)
 
 
 def mean_colour(images: np.ndarray) -> np.ndarray:

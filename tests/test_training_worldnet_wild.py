@@ -14,14 +14,17 @@ from toy_recordings import Stream, make_stream
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality, VectorSpec
 from worldgpt_env.training.cli import main
-from worldgpt_env.training.worldnet.annotation import WorldNetError
-from worldgpt_env.training.worldnet.captioners import TransformersCaptioner, TransformersRewriter
-from worldgpt_env.training.worldnet.captions import RecordedWords, Words
-from worldgpt_env.training.worldnet.filters import FilterConfig, plain
-from worldgpt_env.training.worldnet.folder import WorldNetFolder
-from worldgpt_env.training.worldnet.footage import Footage
-from worldgpt_env.training.worldnet.load import load_worldnet
-from worldgpt_env.training.worldnet.wild import WildConfig, build_wild
+from worldgpt_env.training.worldnet.format.annotation import WorldNetError
+from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
+from worldgpt_env.training.worldnet.format.load import load_worldnet
+from worldgpt_env.training.worldnet.making.captioners import (
+    TransformersCaptioner,
+    TransformersRewriter,
+)
+from worldgpt_env.training.worldnet.making.captions import RecordedWords, Words
+from worldgpt_env.training.worldnet.making.filters import FilterConfig, plain
+from worldgpt_env.training.worldnet.making.footage import Footage
+from worldgpt_env.training.worldnet.making.wild import WildConfig, build_wild
 
 NUMBERS = VectorSpec(("second",), (0.0,), (60.0,))
 

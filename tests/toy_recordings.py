@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldgpt_env.training.worldnet.media import write_audio, write_video
+from worldgpt_env.training.worldnet.format.media import write_audio, write_video
 
 HEIGHT, WIDTH, RATE, SOUND_RATE = 48, 64, 10, 8000
 KINDS = ("shot", "motion", "sound")

@@ -20,7 +20,7 @@ from worldgpt_env.model.worldgpt import WorldGPT
 from .recording import Recording
 from .stopwatch import Stopwatch
 from .windows import EncodedRecording, encode_recording
-from .worldnet.load import load_recording
+from .worldnet.format.load import load_recording
 
 
 @dataclass(frozen=True)

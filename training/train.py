@@ -31,7 +31,7 @@ from .observers import ProgressObserver
 from .recording import Recording
 from .stages import HeldOut, check_codecs, train_codecs, train_dynamics
 from .windows import WindowSampler, encode_recording, has, sample_moments
-from .worldnet.load import load_recording
+from .worldnet.format.load import load_recording
 
 PRESET_UPDATES = {"tiny": 200, "small": 1000, "medium": 20_000, "paper": 62_500}
 

@@ -27,7 +27,7 @@ from worldgpt_env.start_states import StartStates
 from .histories import Histories
 from .observers import ProgressObserver
 from .windows import WindowSampler, encode_recording
-from .worldnet.load import load_recording
+from .worldnet.format.load import load_recording
 
 Source = Callable[[Tensor, int], Contexts]
 """Gives contexts for moments ``(B,)`` of the recording, as many as asked for."""

@@ -50,7 +50,7 @@ def _add_wild(ways: Any) -> None:
 
 def _add_crafted(ways: Any) -> None:
     """Add the conversion of annotated data sets."""
-    from .converters import DATASETS
+    from .making.converters import DATASETS
 
     text = "convert the annotation files of a data set, its actions in order"
     crafted = _way(ways, "crafted", text)
@@ -102,7 +102,7 @@ def _names(text: str) -> tuple[str, ...]:
 def _arcade(**options: Any) -> Figures:
     if options.pop("wild", False):
         return _filmed(options)
-    from .arcade import ArcadeConfig, build_arcade
+    from .making.arcade import ArcadeConfig, build_arcade
 
     _refuse(options, {"recordings", "seconds"}, "without --wild")
     figures = build_arcade(ArcadeConfig(**options))
@@ -123,14 +123,14 @@ def _arcade(**options: Any) -> Figures:
 
 def _filmed(options: dict[str, Any]) -> Figures:
     """Film games and cut the recordings."""
-    from .filming import FilmConfig, build_filmed
+    from .making.filming import FilmConfig, build_filmed
 
     _refuse(options, {"windows"}, "with --wild")
     return _told(build_filmed(FilmConfig(**options)))
 
 
 def _wild(**options: Any) -> Figures:
-    from .wild import WildConfig, build_wild
+    from .making.wild import WildConfig, build_wild
 
     return _told(build_wild(WildConfig(**_parts(options))))
 
@@ -138,8 +138,8 @@ def _wild(**options: Any) -> Figures:
 def _crafted(**options: Any) -> Figures:
     from dataclasses import replace
 
-    from .converters import DATASETS
-    from .crafted import CraftedConfig, build_crafted
+    from .making.converters import DATASETS
+    from .making.crafted import CraftedConfig, build_crafted
 
     parts = _parts(options)
     if "state" in parts:
@@ -150,10 +150,10 @@ def _crafted(**options: Any) -> Figures:
 
 def _parts(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options, those of filters, states, shares and cuts as their configurations."""
-    from .cutting import CutConfig
-    from .events import StateConfig
-    from .filters import FilterConfig
-    from .splits import SplitShares
+    from .making.cutting import CutConfig
+    from .making.events import StateConfig
+    from .making.filters import FilterConfig
+    from .making.splits import SplitShares
 
     if "state_seconds" in options:
         options["seconds"] = options.pop("state_seconds")

@@ -15,8 +15,8 @@ from worldgpt_env.model.errors import ConfigurationError
 
 from ..statistics import difference_interval, percentile_interval
 from ..tables import markdown_table, number
-from .heatmap import value_of
-from .ledger import KEPT_DRAWS
+from .judging.heatmap import value_of
+from .judging.ledger import KEPT_DRAWS
 
 
 @dataclass(frozen=True)

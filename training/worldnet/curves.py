@@ -15,7 +15,7 @@ from worldgpt_env.model.errors import ConfigurationError
 
 from ..statistics import Interval, difference_interval, mean_interval
 from ..tables import markdown_table
-from .plot import Panel, draw_panels
+from .judging.plot import Panel, draw_panels
 
 TAG = "held_out"
 

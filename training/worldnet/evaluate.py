@@ -23,14 +23,14 @@ from worldgpt_env.model.worldgpt import WorldGPT
 
 from ..recording import Recording
 from ..statistics import cluster_weights
-from .annotation import WorldNetError
-from .cost import measure_cost
-from .judge import Judge
-from .ledger import build_figures
-from .load import load_worldnet
-from .report import print_report, write_report
-from .samples import EncodedSamples, Samples
-from .summary import Summary
+from .format.annotation import WorldNetError
+from .format.load import load_worldnet
+from .judging.cost import measure_cost
+from .judging.judge import Judge
+from .judging.ledger import build_figures
+from .judging.report import print_report, write_report
+from .judging.samples import EncodedSamples, Samples
+from .judging.summary import Summary
 
 PERCEIVED = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
 PAPER = (
@@ -99,7 +99,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Judge models on all combinations of modalities.
 
     Returns:
-        The figures that :func:`~worldgpt_env.training.worldnet.ledger.build_figures` lists.
+        The figures that :func:`~worldgpt_env.training.worldnet.judging.ledger.build_figures` lists.
 
     Raises:
         ConfigurationError: the models do not belong together, or nothing is left to judge.

@@ -16,11 +16,11 @@ from worldgpt_env.model.modalities import Modality
 
 from ..figures import Figures
 from ..tables import markdown_table, number
-from .annotation import Rejection, WorldNetTransition
-from .bare import describe
-from .fitting import Fitter
-from .folder import WorldNetFolder
-from .load import read_rows
+from .format.annotation import Rejection, WorldNetTransition
+from .format.bare import describe
+from .format.fitting import Fitter
+from .format.folder import WorldNetFolder
+from .format.load import read_rows
 
 PERCEIVED = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
 
@@ -67,7 +67,7 @@ def run(**options: Any) -> Figures:
     figures = inspect(config)
     print(_tables(figures))
     if config.sheet is not None:
-        from .sheet import draw_sheet
+        from .format.sheet import draw_sheet
 
         draw_sheet(config.data, config.sheet, config.split, config.rows, config.seed)
         print(f"\nsheet: {config.sheet}")

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from worldgpt_env.model.modalities import VectorSpec
 
+from ..format.gate import MediaError, read_bytes
 from .footage import Footage
-from .gate import MediaError, read_bytes
 
 SAME = 1e-6  # seconds, within which two moments are one
 

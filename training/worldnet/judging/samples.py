@@ -16,7 +16,7 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec, Modality
 from worldgpt_env.model.worldgpt import WorldGPT
 
-from ..recording import Recording
+from ...recording import Recording
 
 CHUNK = 256
 

@@ -12,8 +12,8 @@ import soundfile
 from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from ..format.gate import LIMITS, MediaError, MediaLimits, resolve
 from .cutting import Signals
-from .gate import LIMITS, MediaError, MediaLimits, resolve
 from .sound import MelBands, resample, to_mono
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".webm": "matroska", ".mkv": "matroska"}

@@ -14,14 +14,14 @@ from tqdm import tqdm
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec, TextSpec
 
-from ..stopwatch import Stopwatch
-from .annotation import WorldNetError
+from ...stopwatch import Stopwatch
+from ..format.annotation import WorldNetError
+from ..format.description import WorldNetDescription
+from ..format.folder import WorldNetFolder
+from ..format.writer import WorldNetWriter
 from .apart import run_apart
 from .arcade_part import ACTION_SLOTS, TEXT_SLOTS, Part, record_part
-from .description import WorldNetDescription
-from .folder import WorldNetFolder
 from .sources import choose
-from .writer import WorldNetWriter
 
 
 @dataclass(frozen=True)

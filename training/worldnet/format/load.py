@@ -14,7 +14,7 @@ import numpy as np
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
-from ..recording import Episode, Paths, Recording, RecordingError
+from ...recording import Episode, Paths, Recording, RecordingError
 from .annotation import Rejection, StateFiles, WorldNetError, WorldNetTransition
 from .bare import describe
 from .description import DESCRIPTION

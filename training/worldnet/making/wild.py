@@ -10,14 +10,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..stopwatch import Stopwatch
-from .annotation import WorldNetError
+from ...stopwatch import Stopwatch
+from ..format.annotation import WorldNetError
+from ..format.gate import MediaError
 from .captions import Captioner, RecordedWords
 from .cutting import Change, CutConfig, find_boundaries
 from .events import Event, EventBook, StateConfig, tally, write_events
 from .filters import FilterConfig, plain
 from .footage import CONTAINERS, Footage
-from .gate import MediaError
 from .splits import SplitShares
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from worldgpt_env.model.curriculum import Combination
 
-from ..statistics import mean_interval, percentile_interval
+from ...statistics import mean_interval, percentile_interval
 from .judge import BASELINES, Cell
 from .metrics import skill
 

@@ -20,15 +20,15 @@ from worldgpt_env.model.modalities import (
     VideoSpec,
 )
 
-from .annotation import WorldNetError
+from ..format.annotation import WorldNetError
+from ..format.description import WorldNetDescription
+from ..format.folder import WorldNetFolder
+from ..format.writer import WorldNetWriter
 from .apart import Report
 from .clips import FRAMES, RATE, SAMPLES, SIZE, Clip, record_clip
-from .description import WorldNetDescription
-from .folder import WorldNetFolder
 from .game import Game
 from .sources import HIGHEST, LOWEST, NUMBERS
 from .splits import split_blocks
-from .writer import WorldNetWriter
 
 TEXT_SLOTS, ACTION_SLOTS = 12, 5
 HEARD = 0.01  # the loudest sample of a window that is not silent

@@ -24,7 +24,7 @@ from worldgpt_env.model.modalities import (
     VideoSpec,
 )
 
-from ..measures import CHANGED_PIXEL
+from ...measures import CHANGED_PIXEL
 
 WINDOW, SIGMA = 11, 1.5  # of the structural similarity (Wang et al. 2004)
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .decode import spread
+from ..format.decode import spread
+from ..format.writer import Moment
 from .game import Game, Window
 from .sound import resample, to_mono
-from .writer import Moment
 
 FRAMES, SIZE = 4, (64, 64)
 SAMPLES, RATE = 2048, 8192  # a quarter of a second

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from ..figures import write_json
-from ..tables import markdown_table, number
+from ...figures import write_json
+from ...tables import markdown_table, number
 from .heatmap import save_heatmap
 from .ledger import ALL
 

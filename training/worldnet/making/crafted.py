@@ -12,14 +12,14 @@ from tqdm import tqdm
 
 from worldgpt_env.model.errors import ConfigurationError
 
-from ..stopwatch import Stopwatch
-from .annotation import WorldNetError
+from ...stopwatch import Stopwatch
+from ..format.annotation import WorldNetError
+from ..format.gate import MediaError
 from .captions import Caption
 from .converters import DATASETS, Annotated, Unusable
 from .events import Event, EventBook, StateConfig, tally, write_events
 from .filters import FilterConfig, plain
 from .footage import CONTAINERS, Footage
-from .gate import MediaError
 from .scenarios import Sorter, by_words
 from .splits import SplitShares
 

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import VectorSpec
 
-from ..figures import write_json
-from .annotation import WorldNetError
+from ...figures import write_json
+from ..format.annotation import WorldNetError
 from .apart import Report, run_apart
 from .captions import Words
 from .cutting import CutConfig

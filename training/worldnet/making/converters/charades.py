@@ -11,7 +11,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..annotation import WorldNetError
+from ...format.annotation import WorldNetError
 from .annotated import Annotated, Unusable, seconds, wrong_schema
 
 CLASSES = "Charades_v1_classes.txt"

@@ -23,14 +23,14 @@ from worldgpt_env.model.modalities import (
     VideoSpec,
 )
 
-from .annotation import Rejection, WorldNetError
+from ..format.annotation import Rejection, WorldNetError
+from ..format.description import WorldNetDescription
+from ..format.folder import WorldNetFolder
+from ..format.gate import MediaError
+from ..format.writer import Moment, WorldNetWriter
 from .captions import Caption
-from .description import WorldNetDescription
-from .folder import WorldNetFolder
 from .footage import Footage
-from .gate import MediaError
 from .splits import SplitShares, split_sources
-from .writer import Moment, WorldNetWriter
 
 MEDIA = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
 

@@ -12,7 +12,7 @@ from worldgpt_env.model.errors import MissingHeadError
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.worldgpt import WorldGPT
 
-from ..stopwatch import Stopwatch
+from ...stopwatch import Stopwatch
 from .samples import EncodedSamples
 
 LEAST = 0.3  # CPU-seconds of one measurement: the clock counts hundredths

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..annotation import LARGEST, WorldNetError
+from ...format.annotation import LARGEST, WorldNetError
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""WorldNet on disk: annotations and media, read with limits and written as a whole."""

@@ -1,0 +1,1 @@
+"""How a model is judged on a WorldNet: every combination of modalities, beside its baselines."""
