@@ -17,7 +17,6 @@ from worldgpt_env.model.curriculum import Combination, combinations
 from worldgpt_env.model.errors import ConfigurationError, MissingModalityError
 from worldgpt_env.model.modalities import ActionSpec, Modality
 from worldgpt_env.training.recording import Recording
-from worldgpt_env.training.worldnet import cost
 from worldgpt_env.training.worldnet import evaluate as module
 from worldgpt_env.training.worldnet.evaluate import (
     EvaluateConfig,
@@ -28,6 +27,7 @@ from worldgpt_env.training.worldnet.evaluate import (
 )
 from worldgpt_env.training.worldnet.format.annotation import WorldNetError
 from worldgpt_env.training.worldnet.format.load import LoadedWorldNet
+from worldgpt_env.training.worldnet.judging import cost
 from worldgpt_env.training.worldnet.judging.judge import Candidates, Cell, Judge
 from worldgpt_env.training.worldnet.judging.samples import EncodedSamples, Samples
 from worldgpt_env.training.worldnet.judging.static import static_latents

@@ -13,7 +13,7 @@ import small_worldnet as small
 from worldgpt_env.model.checkpoint import verify
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec, Modality
-from worldgpt_env.training.worldnet import writer as module
+from worldgpt_env.training.worldnet.format import writer as module
 from worldgpt_env.training.worldnet.format.annotation import (
     Rejection,
     StateFiles,

@@ -21,7 +21,7 @@ from worldgpt_env.model.modalities import (
     VideoSpec,
 )
 from worldgpt_env.training.recording import Recording, RecordingError
-from worldgpt_env.training.worldnet import fitting, media, states
+from worldgpt_env.training.worldnet.format import fitting, media, states
 from worldgpt_env.training.worldnet.format.annotation import WorldNetError
 from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
 from worldgpt_env.training.worldnet.format.load import is_worldnet, load_recording, load_worldnet

@@ -25,7 +25,7 @@ import soundfile
 from PIL import Image
 
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.training.worldnet import media
+from worldgpt_env.training.worldnet.format import media
 from worldgpt_env.training.worldnet.format.decode import decode_video, spread
 from worldgpt_env.training.worldnet.format.media import MediaError, MediaLimits
 

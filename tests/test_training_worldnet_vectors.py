@@ -12,7 +12,7 @@ import small_worldnet as small
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
-from worldgpt_env.training.worldnet import vectors as module
+from worldgpt_env.training.worldnet.format import vectors as module
 from worldgpt_env.training.worldnet.format.annotation import WorldNetError
 from worldgpt_env.training.worldnet.format.load import load_worldnet
 from worldgpt_env.training.worldnet.format.vectors import (

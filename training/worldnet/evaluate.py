@@ -25,6 +25,7 @@ from ..recording import Recording
 from ..statistics import cluster_weights
 from .format.annotation import WorldNetError
 from .format.load import load_worldnet
+from .judging.beside import Beside, from_knowledge, from_memory
 from .judging.cost import measure_cost
 from .judging.judge import Judge
 from .judging.ledger import build_figures
@@ -58,6 +59,10 @@ class EvaluateConfig:
         candidates: next states of which a retrieval finds one.
         decoded: rows of each modality that are decoded; 0 for none.
         draws: of the bootstrap over episodes.
+        knowledge: knowledge bases (of ``worldgpt knowledge``), one a model, that are shown to it.
+        memory: show what went before in the episode.
+        contexts: transitions that are shown.
+        raw: show them as they are, and not through the reflector.
         speed: measure predictions per CPU-second, decoded and not.
         seed: of all draws.
         device: where the models compute.
@@ -77,6 +82,10 @@ class EvaluateConfig:
     candidates: int = 16
     decoded: int = 128
     draws: int = 1000
+    knowledge: tuple[Path, ...] = ()
+    memory: bool = False
+    contexts: int = 3
+    raw: bool = False
     speed: bool = False
     seed: int = 0
     device: str = "cpu"
@@ -86,8 +95,14 @@ class EvaluateConfig:
         """Refuse settings that measure nothing."""
         if not self.models:
             raise ConfigurationError("no model was named; give one folder or more.")
+        if self.knowledge and (self.memory or len(self.knowledge) != len(self.models)):
+            raise ConfigurationError(
+                f"{len(self.knowledge)} knowledge bases do not fit {len(self.models)} models; give "
+                "one for each model, in their order, and no --memory beside."
+            )
         for name, least in (
-            ("samples", 1), ("references", 1), ("candidates", 2), ("decoded", 0), ("draws", 100),
+            ("contexts", 1), ("samples", 1), ("references", 1), ("candidates", 2), ("decoded", 0),
+            ("draws", 100),
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise ConfigurationError(
@@ -113,7 +128,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     check_alike(config.models, models)
     chosen = choose_combinations(config, models[0])
     judged = [m for m in Modality if any(m in (*c.inputs, *c.outputs) for c in chosen)]
-    test = _draw(config, models[0], judged, config.split, config.scenarios, config.samples)
+    loaded = list(models[0].specs) if config.memory else judged  # a memory holds everything
+    test = _draw(config, models[0], loaded, config.split, config.scenarios, config.samples)
     learned = config.known or learned_scenarios(config.models[0])
     known = _draw(config, models[0], judged, "train", learned, config.references)
     clusters, episode = np.unique(test.episode, return_inverse=True)
@@ -124,9 +140,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         warnings.simplefilter("ignore", UntrainedCombinationWarning)  # the tables say it
         for model in models:
             encoded = [EncodedSamples.of(model, part, judged) for part in (test, known)]
+            beside = show_beside(config, model, encoded[0], len(cells))
             judge = Judge(
                 model, encoded[0], encoded[1], judged, candidates=config.candidates,
-                decoded=config.decoded, static=static, seed=config.seed,
+                decoded=config.decoded, static=static, beside=beside, seed=config.seed,
             )  # fmt: skip
             cells.append([cell for combination in chosen for cell in judge.judge(combination)])
             if config.speed and speed is None:  # models of one recipe are equally fast
@@ -137,6 +154,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     apart = {n: [Summary.of(c, w, episode) for c in cells] for n, w in scenarios.items()}
     trained = {c: models[0].was_trained_on(c) for c in chosen}
     return build_figures(about, chosen, trained, cells, summaries, apart, speed)
+
+
+def show_beside(
+    config: EvaluateConfig, model: WorldGPT, test: EncodedSamples, number: int
+) -> Beside | None:
+    """Return what the model of that number is shown beside each transition, None for nothing."""
+    if config.memory:
+        return Beside(from_memory(model, test, config.contexts), not config.raw)
+    if not config.knowledge:
+        return None
+    base = config.knowledge[number]
+    return Beside(from_knowledge(model, base, test, config.contexts), not config.raw)
 
 
 def check_alike(names: Sequence[str], models: Sequence[WorldGPT]) -> None:
@@ -272,6 +301,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidates", type=int, help="of a retrieval; default: 16")
     parser.add_argument("--decoded", type=int, help="rows that are decoded; default: 128, 0: none")
     parser.add_argument("--draws", type=int, help="of the bootstrap; default: 1000")
+    parser.add_argument("--knowledge", type=Path, nargs="+", help="shown beside, one a model")
+    parser.add_argument("--memory", action="store_true", help="show what went before")
+    parser.add_argument("--contexts", type=int, help="transitions that are shown; default: 3")
+    parser.add_argument("--raw", action="store_true", help="show them without the reflector")
     parser.add_argument("--speed", action="store_true", help="predictions per CPU-second too")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--device", help="cpu (default) or cuda")
@@ -281,6 +314,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(**options: Any) -> dict[str, Any]:
     """Judge, print the tables, and write them where ``--out`` says."""
     options["models"] = tuple(options["models"])
+    options["knowledge"] = tuple(options.get("knowledge", ()))
     config = EvaluateConfig(**options)
     figures = evaluate(config)
     print_report(figures)

@@ -16,6 +16,7 @@ from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from .baselines import Neighbours, mean_next
+from .beside import Beside
 from .metrics import cosine, raw_figures, retrieval
 from .samples import CHUNK, EncodedSamples
 from .static import static_latents
@@ -147,6 +148,7 @@ class Judge:
         candidates: next states that a retrieval chooses among, the true one included.
         decoded: rows of each modality that are decoded; 0 for none.
         static: a generator that reads the action alone, or None.
+        beside: what the model is shown beside each transition, or None.
         seed: of the draw of candidates.
     """
 
@@ -160,10 +162,12 @@ class Judge:
         candidates: int = 16,
         decoded: int = 0,
         static: WorldGPT | None = None,
+        beside: Beside | None = None,
         seed: int = 0,
     ) -> None:
         """See the class."""
         self.model, self.test, self.known = model, test, known
+        self.beside = beside
         self.modalities = tuple(modalities)
         self.centre = {m: _centre(known, m) for m in self.modalities}
         self.seed, self.count = seed, candidates
@@ -197,7 +201,13 @@ class Judge:
         for chunk in rows.split(CHUNK):
             state = {m: self.test.before.state[m][chunk].to(device) for m in combination.inputs}
             action = self.test.action[chunk].to(device)
-            parts.append(self.model.predict(state, action, combination.outputs, expected=True))
+            shown = self.beside and self.beside.contexts(combination, chunk).to(device)
+            parts.append(
+                self.model.predict(
+                    state, action, combination.outputs, None, True, shown,
+                    self.beside is None or self.beside.reflected,
+                )
+            )  # fmt: skip
         latents = [part.latent or {} for part in parts]
         return (
             {m: torch.cat([x[m].cpu() for x in latents]) for m in combination.outputs},

@@ -1,0 +1,61 @@
+"""What a judged model is shown beside each transition: knowledge, or what went before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from worldgpt_env.model.cognition.contexts import Contexts
+from worldgpt_env.model.cognition.knowledge import Knowledge
+from worldgpt_env.model.curriculum import Combination
+from worldgpt_env.model.worldgpt import WorldGPT
+
+from ...histories import Histories
+from ...windows import encode_recording
+from .samples import EncodedSamples
+
+Source = Callable[[Combination, Tensor], Contexts]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Contexts of held-out transitions.
+
+    Attributes:
+        contexts: of the rows ``(n,)`` of the held-out transitions under a combination.
+        reflected: read through the reflector, or raw.
+    """
+
+    contexts: Source
+    reflected: bool
+
+
+def from_knowledge(model: WorldGPT, folder: Path, test: EncodedSamples, count: int) -> Source:
+    """Return what retrieves ``count`` transitions by the inputs of a combination and the action.
+
+    A knowledge base is made of other episodes than those that are judged: its own split.
+    """
+    base = Knowledge.load(folder, model)
+
+    def contexts(combination: Combination, rows: Tensor) -> Contexts:
+        state = {m: test.before.state[m][rows] for m in combination.inputs}
+        there = {m: test.before.there[m][rows] for m in combination.inputs}
+        return base.contexts(base.search(state, test.action[rows], count, there))
+
+    return contexts
+
+
+def from_memory(model: WorldGPT, test: EncodedSamples, count: int) -> Source:
+    """Return what recalls the ``count`` transitions before each row, of its own episode."""
+    data = encode_recording(model, test.samples.recording)
+    moments = torch.from_numpy(data.first[test.samples.episode] + test.samples.step)
+    histories = Histories(data)
+
+    def contexts(combination: Combination, rows: Tensor) -> Contexts:
+        return histories.contexts(moments[rows], count)
+
+    return contexts
