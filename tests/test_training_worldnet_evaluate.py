@@ -305,7 +305,9 @@ def test_the_command_line_makes_the_same_configuration(
     parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
     add_arguments(parser)
     line = f"{folder} --data toy --scenarios day,night --combinations image>image --samples 40"
-    figures = run(parser.parse_args([*line.split(), "--decoded", "0", "--draws", "100", "--speed"]))
+    figures = run(
+        **vars(parser.parse_args([*line.split(), "--decoded", "0", "--draws", "100", "--speed"]))
+    )
     assert figures["decoded"] == {} and figures["scenarios"].keys() == {"day", "night"}
     speed = figures["speed"]["image"]
     assert speed["ratio"] == pytest.approx(speed["embedding"] / speed["decoded"])
@@ -320,3 +322,24 @@ def test_an_estimate_over_models_and_episodes() -> None:
     assert estimate.models is not None  # t of 12.7 at one degree of freedom, 0.1 standard error
     assert estimate.models == pytest.approx((0.3 - 1.27062, 0.3 + 1.27062), rel=1e-4)
     assert Estimate.of([np.array([math.nan, 1.0])]) is None
+
+
+def test_memories_are_shown_raw_and_change_what_is_predicted(
+    data: dict[str, Recording], folder: str
+) -> None:
+    chosen = {"combinations": "image>image", "decoded": 0, "samples": 40, "references": 60}
+    alone, beside = (
+        evaluate(
+            EvaluateConfig(
+                (folder,), Path("toy"), memory=memory, raw=True, contexts=2, draws=100, **chosen
+            )
+        )
+        for memory in (False, True)
+    )
+    one, other = (figures["combinations"]["image>image"]["cosine"] for figures in (alone, beside))
+    assert one["value"] != other["value"]
+
+
+def test_every_model_needs_a_knowledge_base_of_its_own() -> None:
+    with pytest.raises(ConfigurationError, match="one for each model"):
+        EvaluateConfig(("a", "b"), Path("toy"), knowledge=(Path("k"),))

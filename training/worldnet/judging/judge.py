@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -201,13 +202,12 @@ class Judge:
         for chunk in rows.split(CHUNK):
             state = {m: self.test.before.state[m][chunk].to(device) for m in combination.inputs}
             action = self.test.action[chunk].to(device)
-            shown = self.beside and self.beside.contexts(combination, chunk).to(device)
-            parts.append(
-                self.model.predict(
-                    state, action, combination.outputs, None, True, shown,
-                    self.beside is None or self.beside.reflected,
-                )
-            )  # fmt: skip
+            shown: dict[str, Any] = {}
+            if self.beside is not None:
+                shown["contexts"] = self.beside.contexts(combination, chunk).to(device)
+                shown["reflected"] = self.beside.reflected
+            outputs = combination.outputs
+            parts.append(self.model.predict(state, action, outputs, expected=True, **shown))
         latents = [part.latent or {} for part in parts]
         return (
             {m: torch.cat([x[m].cpu() for x in latents]) for m in combination.outputs},
