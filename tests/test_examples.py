@@ -16,6 +16,7 @@ RUNS = {  # arguments, and what the output must hold
     "03_ppo_in_imagination.py": (["4096", "3"], "real return"),
     "04_train_world_model.py": (["1500", "30", "120"], "pixels wrong"),
     "05_your_own_world.py": (["2000", "100"], "reward"),
+    "06_plan_in_the_dream.py": (["2"], "solved 2 of 2"),
 }
 
 

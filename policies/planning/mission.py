@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from types import MappingProxyType
 
 from .proposer import Situation
@@ -14,6 +15,9 @@ VERBS: Mapping[str, str] = MappingProxyType(
 )
 """The words of a state in which each verb has been obeyed; ``{}`` stands for the thing."""
 
+STATE = ("facing", "carrying")
+"""Words with which the state begins, where mission and state stand in one sentence."""
+
 
 class MissionProposer:
     """Splits "go to the red ball after you pick up a key" into what is to be seen, in order.
@@ -23,14 +27,14 @@ class MissionProposer:
 
     Args:
         verbs: per verb the words that show that it was obeyed; :data:`VERBS` by default.
+        state: words at which the mission is over; :data:`STATE` by default.
     """
 
-    def __init__(self, verbs: Mapping[str, str] = VERBS) -> None:
-        """Keep the verbs."""
-        self.verbs = dict(verbs)
+    def __init__(self, verbs: Mapping[str, str] = VERBS, state: tuple[str, ...] = STATE) -> None:
+        """Keep the words."""
+        self.verbs, self.state = dict(verbs), frozenset(state)
         starts = "|".join(sorted(map(re.escape, self.verbs), key=len, reverse=True))
         self._part = re.compile(rf"({starts}) (?:(?:the|a|an) )?(\w+(?: \w+)*)")
-        self._joint = re.compile(rf" (?=(?:then|and) (?:{starts}) )")
 
     def propose(self, situation: Situation) -> tuple[Subgoal, ...]:
         """See :class:`Proposer`; parts that were reached in this episode are left out."""
@@ -50,11 +54,12 @@ class MissionProposer:
         Raises:
             ProposalError: a part is not understood.
         """
-        text = " ".join(re.findall(r"\w+", mission.lower()))
+        words = re.findall(r"\w+", mission.lower())
+        text = " ".join(takewhile(lambda word: word not in self.state, words))
         before, after, first = text.partition(" after you ")
         sentences = [first, before] if after else [text]
-        parts = [part for sentence in sentences for part in self._joint.split(sentence)]
-        return [self._phrase(re.sub(r"^(?:then|and) ", "", part), mission) for part in parts]
+        parts = [part for sentence in sentences for part in re.split(" then | and ", sentence)]
+        return [self._phrase(part, mission) for part in parts]
 
     def _phrase(self, part: str, mission: str) -> str:
         found = self._part.fullmatch(part)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from torch import Tensor
 
 from worldgpt_env.errors import WorldGPTError
 from worldgpt_env.model import WorldGPT
@@ -123,5 +124,5 @@ def text_spec(model: WorldGPT) -> TextSpec:
     return spec
 
 
-def _array(latent: object) -> np.ndarray:
-    return np.asarray(latent.double().cpu().numpy())  # type: ignore[attr-defined]
+def _array(latent: Tensor) -> np.ndarray:
+    return latent.double().cpu().numpy()
