@@ -29,6 +29,7 @@ from worldgpt_env.worlds import World, world_names
 PACKAGE = {
     "doorkey": "minigrid",
     "babyai-two": "minigrid",
+    "minigrid-memory": "minigrid",
     "atari-pong": "ale_py",
 }  # the others are rooms of vizdoom
 

@@ -11,6 +11,7 @@ from .world import World
 
 _WORLDS: dict[str, str | type[World]] = {
     "doorkey": ".doorkey:DoorKeyWorld",
+    "minigrid-memory": ".minigrid_memory:MinigridMemoryWorld",
     "babyai-two": ".babyai:BabyAITwoWorld",
     "doom-basic": ".doom_rooms:DoomBasicWorld",
     "doom-audio": ".doom_rooms:DoomAudioWorld",
