@@ -14,6 +14,8 @@ if __name__ == "policies":
 if TYPE_CHECKING:
     from .baselines import ConstantPolicy, RandomPolicy
     from .extractors import LatentExtractor, MultimodalExtractor
+    from .latent_vec_env import LatentVecEnv
+    from .memory_vec_env import MemoryVecEnv
     from .store import load_policy, read_policy, save_policy
     from .vec_env import ImaginedVecEnv
 
@@ -21,6 +23,8 @@ _HOME = {
     "ConstantPolicy": "baselines",
     "ImaginedVecEnv": "vec_env",
     "LatentExtractor": "extractors",
+    "LatentVecEnv": "latent_vec_env",
+    "MemoryVecEnv": "memory_vec_env",
     "MultimodalExtractor": "extractors",
     "RandomPolicy": "baselines",
     "load_policy": "store",
@@ -32,6 +36,8 @@ __all__ = [
     "ConstantPolicy",
     "ImaginedVecEnv",
     "LatentExtractor",
+    "LatentVecEnv",
+    "MemoryVecEnv",
     "MultimodalExtractor",
     "RandomPolicy",
     "load_policy",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldgpt_env.model.errors import CheckpointError
 
+from .memory_vec_env import MemoryVecEnv
 from .store import Progress, fill_policy, unique_tensors
 from .vec_env import ImaginedVecEnv
 
@@ -82,13 +83,14 @@ def _restore(
     np.random.set_state(("MT19937", words, int(position), int(has_gauss), float(gauss)))
 
 
-def _dream(algorithm: BaseAlgorithm) -> ImaginedVecEnv:
-    """Return the dream below whatever wrappers Stable-Baselines3 added."""
+def _dream(algorithm: BaseAlgorithm) -> ImaginedVecEnv | MemoryVecEnv:
+    """Return the dream, and what is remembered in it, below wrappers of Stable-Baselines3."""
     env = algorithm.get_env()
-    dream = env.unwrapped if env is not None else None
-    if not isinstance(dream, ImaginedVecEnv):
+    if env is None or not isinstance(env.unwrapped, ImaginedVecEnv):
         raise CheckpointError("only runs in an ImaginedVecEnv can be continued.")
-    return dream
+    while not isinstance(env, ImaginedVecEnv | MemoryVecEnv):
+        env = env.venv  # type: ignore[attr-defined]
+    return env
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

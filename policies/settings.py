@@ -135,7 +135,8 @@ def space_to_json(space: spaces.Space) -> dict[str, Any]:
 def space_from_json(data: Mapping[str, Any]) -> spaces.Space:
     """Return the space written by :func:`space_to_json`."""
     if "dict" in data:
-        return spaces.Dict({key: space_from_json(item) for key, item in data["dict"].items()})
+        # Keywords stay in their order, in which features are joined; a plain dict is sorted.
+        return spaces.Dict(**{key: space_from_json(item) for key, item in data["dict"].items()})
     if "discrete" in data:
         return spaces.Discrete(data["discrete"], start=data["start"])
     if "multidiscrete" in data:

@@ -18,8 +18,11 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 from torch import Tensor
 
+from worldgpt_env.cognition import KnowledgeConfig, row_of
 from worldgpt_env.errors import ClosedEnvironmentError, ConfigurationError, ResetNeededError
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.cognition.knowledge import Knowledge
+from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.sentences import Phrasebook
 from worldgpt_env.simulator import DEFAULT_WORLD, Simulator, SimulatorConfig
@@ -50,6 +53,9 @@ class ImaginedVecEnv(VecEnv):
         temperature: of the dream; the model's own by default.
         max_uncertainty: a less certain step truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.
+        memory: past steps that the model reads, see :class:`~worldgpt_env.env.WorldGPTEnv`; for
+            what the agent itself remembers there is :class:`~.memory_vec_env.MemoryVecEnv`.
+        knowledge: real transitions that the model reads, likewise.
         sentences: in a world with text actions, those that the agent chooses between by number; its
             action space is then ``Discrete(len(sentences))``. By default it writes word ids.
         reward_scale: times every reward that the agent gets; ``info["episode"]`` is not scaled.
@@ -73,6 +79,8 @@ class ImaginedVecEnv(VecEnv):
         temperature: float | None = None,
         max_uncertainty: float | None = None,
         uncertainty_penalty: float = 0.0,
+        memory: str | MemoryConfig | None = None,
+        knowledge: str | Path | Knowledge | KnowledgeConfig | None = None,
         sentences: Iterable[str] | None = None,
         reward_scale: float = 1.0,
         seed: int | None = None,
@@ -87,6 +95,8 @@ class ImaginedVecEnv(VecEnv):
             temperature=temperature,
             max_uncertainty=max_uncertainty,
             uncertainty_penalty=uncertainty_penalty,
+            memory=memory,
+            knowledge=knowledge,
         )
         if not (isinstance(reward_scale, int | float) and 0 < reward_scale < math.inf):
             raise ConfigurationError(f"reward_scale is {reward_scale!r}; use a number above 0.")
@@ -152,6 +162,8 @@ class ImaginedVecEnv(VecEnv):
                 step.uncertainty.tolist(), step.consistency.tolist(), strict=True
             )
         ]
+        for row, info in enumerate(infos) if step.read else ():
+            info |= row_of(step.read, row)
         dones = step.terminated | step.truncated
         if dones.any():
             self._begin_anew(np.flatnonzero(dones), step, observation, infos)

@@ -22,17 +22,29 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from worldgpt_env.model import WorldGPT, WorldGPTConfig
+    from worldgpt_env.model.cognition.knowledge import Knowledge
+    from worldgpt_env.model.cognition.memory import MemoryConfig
 
+    from .cognition import KnowledgeConfig
     from .env import WorldGPTEnv
     from .simulator import Simulator, SimulatorConfig
     from .start_states import StartStates
     from .vector_env import WorldGPTVectorEnv
     from .worlds import make_world
-    from .wrappers import DiscreteTextActions, LatentObservation, SelectModalities
+    from .wrappers import (
+        DiscreteTextActions,
+        LatentObservation,
+        MemoryObservation,
+        SelectModalities,
+    )
 
 __all__ = [
     "DiscreteTextActions",
+    "Knowledge",
+    "KnowledgeConfig",
     "LatentObservation",
+    "MemoryConfig",
+    "MemoryObservation",
     "SelectModalities",
     "Simulator",
     "SimulatorConfig",
@@ -48,6 +60,9 @@ __all__ = [
 _HOME_OF = {
     "WorldGPT": "worldgpt_env.model",
     "WorldGPTConfig": "worldgpt_env.model",
+    "Knowledge": "worldgpt_env.model.cognition.knowledge",
+    "KnowledgeConfig": "worldgpt_env.cognition",
+    "MemoryConfig": "worldgpt_env.model.cognition.memory",
     "WorldGPTEnv": "worldgpt_env.env",
     "WorldGPTVectorEnv": "worldgpt_env.vector_env",
     "Simulator": "worldgpt_env.simulator",
@@ -55,6 +70,7 @@ _HOME_OF = {
     "StartStates": "worldgpt_env.start_states",
     "DiscreteTextActions": "worldgpt_env.wrappers",
     "LatentObservation": "worldgpt_env.wrappers",
+    "MemoryObservation": "worldgpt_env.wrappers",
     "SelectModalities": "worldgpt_env.wrappers",
     "make_world": "worldgpt_env.worlds",
 }

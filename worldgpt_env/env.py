@@ -13,8 +13,11 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.cognition.knowledge import Knowledge
+from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import ActionSpec, Modality
 
+from .cognition import KnowledgeConfig, row_of
 from .errors import (
     ClosedEnvironmentError,
     EpisodeEndedError,
@@ -103,6 +106,12 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     | start_index  | after `reset` only: number of the start state, -1 if it is none of them     |
     | match        | after a `reset` with words: how well the state fits them, in [0, 1]         |
     | absent       | after a `reset` into a state that lacks modalities: a tuple of their keys   |
+    | memory       | with `memory`: how many past steps were read; 0 after `reset`               |
+    | knowledge    | with `knowledge`: `index`, `distance`, `episode` and `scenario` of each of  |
+    |              | the transitions that were read, the nearest first; -1 where there is none   |
+
+    `memory_trouble` says why older steps stay in RAM, where `MemoryConfig(fallback=True)` allows
+    it.
 
     ## Arguments
 
@@ -120,6 +129,8 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     | temperature         | the model's | 0 takes the most likely next state, above 0 samples      |
     | max_uncertainty     | none        | a step less certain than this truncates the episode      |
     | uncertainty_penalty | 0           | times the uncertainty of a step, taken off its reward    |
+    | memory              | none        | `"raw"`, `"reflected"`, `MemoryConfig`: past steps read  |
+    | knowledge           | none        | a folder, `KnowledgeConfig`: real transitions read       |
     | render_mode         | none        | `"rgb_array"` or `"human"`                               |
     | device              | the model's | where the model computes, such as `"cuda"`               |
 
@@ -153,6 +164,8 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         temperature: float | None = None,
         max_uncertainty: float | None = None,
         uncertainty_penalty: float = 0.0,
+        memory: str | MemoryConfig | None = None,
+        knowledge: str | Path | Knowledge | KnowledgeConfig | None = None,
         render_mode: str | None = None,
         device: str | torch.device | None = None,
     ) -> None:
@@ -166,6 +179,8 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
             temperature=temperature,
             max_uncertainty=max_uncertainty,
             uncertainty_penalty=uncertainty_penalty,
+            memory=memory,
+            knowledge=knowledge,
         )
         self.simulator = Simulator(model, 1, config, device=device)
         self.observation_space = self.simulator.observation_space  # type: ignore[assignment]
@@ -235,6 +250,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
             "consistency": float(step.consistency[0]),
             "text": self.simulator.texts(step.state)[0],
             "truncated_by": step.truncated_by[0],
+            **row_of(step.read, 0),
         }
         if self.render_mode == "human":
             self._show()

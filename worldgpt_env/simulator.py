@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.batch import Prediction, State
+from worldgpt_env.model import Imagination, WorldGPT
+from worldgpt_env.model.batch import Prediction, Presence, State
 from worldgpt_env.model.modalities import Modality, TextSpec
 
+from .cognition import Cognition, as_knowledge, as_memory
 from .errors import (
     ConfigurationError,
     MissingHeadError,
@@ -28,6 +28,7 @@ from .opening import open_model
 from .presence import absent_keys, partial
 from .randomness import Stream, draw_keys, noise_keys, uniforms
 from .rows import Rows
+from .simulator_config import SimulatorConfig, is_whole
 from .spaces import ActionGate, action_space, choose_modalities, decoded_space, latent_space
 from .start_states import StartStates
 from .starting import ResetOptions, Starter
@@ -35,46 +36,6 @@ from .step import SimulatorStep
 
 DEFAULT_WORLD = "doom-audio"
 """The embedded world that opens when none is named."""
-
-
-@dataclass(frozen=True)
-class SimulatorConfig:
-    """How a learned world is played.
-
-    Attributes:
-        obs_mode: ``"decoded"`` (raw modalities) or ``"latent"`` (a policy learns fastest from it).
-        modalities: the modalities of the observations; by default all, of latent ones the model's
-            ``agent_modalities``. The model uses all anyway.
-        horizon: imagined steps before truncation; the model's own by default.
-        start_states: ``"first"``, ``"visited"`` or ``"mixed"`` of the model's own; or others, as
-            file, folder or StartStates, each as likely.
-        temperature: 0 takes the most likely outcome, above 0 samples; the model's own by default.
-        max_uncertainty: a step less certain than this truncates the episode; never by default.
-        uncertainty_penalty: times the uncertainty of a step, taken off its reward.
-    """
-
-    obs_mode: str = "decoded"
-    modalities: tuple[Modality | str, ...] | None = None
-    horizon: int | None = None
-    start_states: str | Path | StartStates = "first"
-    temperature: float | None = None
-    max_uncertainty: float | None = None
-    uncertainty_penalty: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values, and name those that are possible."""
-        if self.obs_mode not in ("decoded", "latent"):
-            raise ConfigurationError(f"obs_mode is {self.obs_mode!r}; use 'decoded' or 'latent'.")
-        if self.horizon is not None and not _is_whole(self.horizon, 1):
-            raise ConfigurationError(f"horizon is {self.horizon!r}; use a whole number from 1.")
-        for name in ("temperature", "max_uncertainty", "uncertainty_penalty"):
-            value = getattr(self, name)
-            if value is None and name != "uncertainty_penalty":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise ConfigurationError(f"{name} is {value!r}; use a number from 0.")
-        if not math.isfinite(self.uncertainty_penalty) or self.temperature == math.inf:
-            raise ConfigurationError("temperature and uncertainty_penalty must be finite.")
 
 
 class Simulator:
@@ -103,7 +64,7 @@ class Simulator:
         device: str | torch.device | None = None,
     ) -> None:
         """Open the model; nothing is imagined before the first :meth:`reset`."""
-        if not _is_whole(num_envs, 1):
+        if not is_whole(num_envs, 1):
             raise ConfigurationError(f"num_envs is {num_envs!r}; use a whole number from 1.")
         self.config = config or SimulatorConfig()
         self.model = open_model(model, device)
@@ -129,7 +90,11 @@ class Simulator:
         else:
             self.observation_space = decoded_space(self.specs, self.modalities)
         self._starter = Starter(self.model, self.config.start_states)
-        self._imagination = self.model.imagination(self.num_envs, temperature=self.temperature)
+        memory, knowledge = as_memory(self.config.memory), as_knowledge(self.config.knowledge)
+        self._cognition: Cognition | None = None
+        if memory is not None or knowledge is not None:
+            self._cognition = Cognition(self.model, self.num_envs, memory, knowledge)
+        self._imagination = self._engine()
         self._state: State = {}
         self._present = {m: torch.ones(self.num_envs, dtype=torch.bool) for m in self.specs}
         self._rows = Rows.new(self.num_envs)
@@ -163,9 +128,12 @@ class Simulator:
     def start_info(self, row: int) -> dict[str, Any]:
         """Return what ``info`` says of the start of a row that has just been reset.
 
-        ``start_index``; ``match`` if words were asked for; ``absent`` if modalities are missing.
+        ``start_index``; ``match`` if words were asked for; ``absent`` if modalities are missing;
+        ``memory`` if there is one, 0.
         """
         info: dict[str, Any] = {"start_index": int(self._rows.start_index[row])}
+        if self._cognition is not None and self._cognition.memory is not None:
+            info["memory"] = 0
         if self._rows.match[row] >= 0:
             info["match"] = float(self._rows.match[row])
         missing = absent_keys(self._present, row)
@@ -203,6 +171,8 @@ class Simulator:
         for modality, there in self._present.items():
             there[chosen] = start.present.get(modality, torch.tensor(True))
         self._imagination.reset(place)
+        if self._cognition is not None:
+            self._cognition.clear(place)
         self._rows.begin(chosen, seed_of, episodes, start.index, start.match)
         return self._state
 
@@ -225,12 +195,22 @@ class Simulator:
         try:
             action = torch.from_numpy(actions).to(device)
             missing = {m: there.to(device) for m, there in partial(self._present).items()}
-            return self._advance(self._imagination.step(self._state, action, noise, missing))
+            return self._imagine(action, noise, missing)
         except NonFiniteError:
-            # What is not finite stays in the ring, so a new one is needed.
-            self._imagination = self.model.imagination(self.num_envs, temperature=self.temperature)
+            self._imagination = self._engine()  # what is not finite stays in the ring of the old
             self._rows.ended[:] = True
             raise
+
+    def _imagine(self, action: Tensor, noise: Tensor | None, missing: Presence) -> SimulatorStep:
+        """Read memory and knowledge, predict, remember, and apply what was predicted."""
+        if self._cognition is None:
+            return self._advance(self._imagination.step(self._state, action, noise, missing))
+        contexts, read = self._cognition.read(self._state, action, missing)
+        prediction = self._imagination.step(self._state, action, noise, missing, contexts=contexts)
+        before, live = self._state, torch.from_numpy(~self._rows.ended)
+        step = self._advance(prediction)
+        self._cognition.remember(before, action, prediction.state, live, missing)
+        return replace(step, read=read)
 
     def _advance(self, prediction: Prediction) -> SimulatorStep:
         """Apply a prediction: rewards, ends, cuts, and the new states."""
@@ -307,6 +287,7 @@ class Simulator:
         other = copy.copy(self)
         other.num_envs = len(chosen)
         other._imagination = self._imagination.select(place)
+        other._cognition = None if self._cognition is None else self._cognition.select(place)
         other._state = {modality: codes[place] for modality, codes in self._state.items()}
         other._present = {m: there[torch.from_numpy(chosen)] for m, there in self._present.items()}
         other._rows = self._rows.select(chosen, seeds)
@@ -319,6 +300,8 @@ class Simulator:
         memory = {f"imagination/{name}": t for name, t in self._imagination.snapshot().items()}
         there = {f"present/{modality}": t.clone() for modality, t in self._present.items()}
         rows = {f"rows/{name}": t for name, t in self._rows.to_tensors().items()}
+        if self._cognition is not None:
+            memory |= {f"memory/{name}": t for name, t in self._cognition.snapshot().items()}
         return state | there | memory | rows
 
     def set_state(self, state: Mapping[str, Tensor]) -> None:
@@ -335,8 +318,16 @@ class Simulator:
         there = _under("present/", state)
         self._present = {m: there[str(m)].cpu().clone() for m in self.specs}
         self._rows = Rows.from_tensors(_under("rows/", state))
+        if self._cognition is not None:
+            self._cognition.restore(_under("memory/", state))
+            self._cognition.amend(self._state, partial(self._present))
 
     # parts --------------------------------------------------------------------------------------
+
+    def _engine(self) -> Imagination:
+        """Return what imagines all rows, with no past."""
+        reading = None if self._cognition is None else self._cognition.reading
+        return self.model.imagination(self.num_envs, temperature=self.temperature, reading=reading)
 
     def _fit_state(self, state: Mapping[str, Tensor]) -> None:
         """Refuse a state that is not one of this model and number of rows."""
@@ -350,10 +341,16 @@ class Simulator:
             wanted[f"state/{modality}"] = torch.Size((self.num_envs, codec.cells, codec.digits))
             wanted[f"present/{modality}"] = torch.Size((self.num_envs,))
         wanted |= {f"rows/{name}": t.shape for name, t in self._rows.to_tensors().items()}
-        found = {name: t.shape for name, t in state.items() if name != "imagination/absent"}
-        if found != wanted:
+        remembered = _under("memory/", state)
+        fits = self._cognition.fits(remembered) if self._cognition else not remembered
+        found = {
+            name: t.shape
+            for name, t in state.items()
+            if name != "imagination/absent" and not name.startswith("memory/")
+        }
+        if found != wanted or not fits:
             raise WorldMismatchError(
-                f"this state is of another model or not of {self.num_envs} rows; "
+                f"this state is of another model or memory, or not of {self.num_envs} rows; "
                 "pass what get_state() of the same world and number of rows returned."
             )
 
@@ -378,12 +375,6 @@ def _finite(name: str, values: Tensor) -> np.ndarray:
             "did not converge. Load another checkpoint."
         )
     return array
-
-
-def _is_whole(value: object, least: int) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        return False
-    return int(value) >= least
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

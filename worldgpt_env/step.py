@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ class SimulatorStep:
         uncertainty: ``(N,)`` float32, at least 0.
         consistency: ``(N,)`` float32 in [0, 1].
         truncated_by: ``(N,)`` object array of ``""``, ``"horizon"`` or ``"uncertainty"``.
+        read: what was read of memory and knowledge, as ``info`` tells it; arrays ``(N, ...)``.
     """
 
     state: State
@@ -30,3 +32,4 @@ class SimulatorStep:
     uncertainty: np.ndarray
     consistency: np.ndarray
     truncated_by: np.ndarray
+    read: dict[str, Any] = field(default_factory=dict)

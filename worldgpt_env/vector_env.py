@@ -13,8 +13,11 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.cognition.knowledge import Knowledge
+from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import ActionSpec, Modality
 
+from .cognition import KnowledgeConfig
 from .env import RESET, Observation, as_tuple, check_render_mode
 from .errors import (
     ClosedEnvironmentError,
@@ -65,6 +68,8 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
         temperature: float | None = None,
         max_uncertainty: float | None = None,
         uncertainty_penalty: float = 0.0,
+        memory: str | MemoryConfig | None = None,
+        knowledge: str | Path | Knowledge | KnowledgeConfig | None = None,
         render_mode: str | None = None,
         device: str | torch.device | None = None,
         max_episode_steps: int | None = None,
@@ -83,6 +88,8 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
             temperature=temperature,
             max_uncertainty=max_uncertainty,
             uncertainty_penalty=uncertainty_penalty,
+            memory=memory,
+            knowledge=knowledge,
         )
         self.simulator = Simulator(model, num_envs, config)
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
@@ -210,7 +217,7 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
         }
         infos = _masked(values, mask)
         starts = {row: self.simulator.start_info(row) for row in chosen.tolist()}
-        for key, empty in (("match", 0.0), ("absent", None)):
+        for key, empty in (("match", 0.0), ("absent", None), ("memory", 0)):
             having = [row for row, start in starts.items() if key in start]
             if having:
                 column = np.full(self.num_envs, empty)  # None: of objects
@@ -264,19 +271,24 @@ def _step_infos(step: SimulatorStep, mask: np.ndarray, texts: list[str]) -> Info
         "consistency": step.consistency.astype(np.float64),
         "text": np.array(texts, object),
         "truncated_by": step.truncated_by,
+        **step.read,
     }
     return _masked({key: _where(mask, value) for key, value in values.items()}, mask)
 
 
 def _masked(values: Infos, mask: np.ndarray) -> Infos:
-    """Put ``_key`` beside every key: the rows that have the value."""
-    return {
-        k: v for key, value in values.items() for k, v in ((key, value), (f"_{key}", mask.copy()))
-    }
+    """Put ``_key`` beside every key: the rows that have the value; inside dicts too."""
+    masked: Infos = {}
+    for key, value in values.items():
+        masked[key] = _masked(value, mask) if isinstance(value, dict) else value
+        masked[f"_{key}"] = mask.copy()
+    return masked
 
 
-def _where(mask: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Return a copy of ``value`` with 0, False or None outside ``mask``."""
+def _where(mask: np.ndarray, value: Any) -> Any:
+    """Return a copy of ``value`` with 0, False or None outside ``mask``; of all in a dict."""
+    if isinstance(value, dict):
+        return {key: _where(mask, part) for key, part in value.items()}
     empty = np.full_like(value, None if value.dtype == object else 0)
     empty[mask] = value[mask]
     return empty

@@ -1,4 +1,4 @@
-"""Wrappers of worlds: see as a policy of a dream sees, see a part, choose between sentences."""
+"""Wrappers of worlds: see as a policy of a dream sees, a part, the past; choose sentences."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
 from .errors import ConfigurationError, WorldMismatchError
 from .opening import open_model
+from .past import Past, Remembering
 from .sentences import Phrasebook
 from .spaces import ActionGate, action_space, choose_modalities, latent_space
 
@@ -94,6 +95,52 @@ class SelectModalities(
     def observation(self, observation: Observation) -> Observation:
         """Leave out the other modalities."""
         return {str(modality): observation[str(modality)] for modality in self.modalities}
+
+
+class MemoryObservation(gym.Wrapper[Observation, Any, Observation, Any], RecordConstructorArgs):
+    """A world in which an agent without recurrence sees what it has observed before.
+
+    Beside each latent observation, say ``image``, there is ``first_image``, that of the first
+    moment of the episode, and ``past_image``, those of some moments since, the oldest first and
+    zeros where there are fewer; ``past`` ``(count,)`` says which there are. Nothing is left of an
+    episode after ``reset``. ``worldgpt_env.policies.MemoryVecEnv`` does the same for many worlds.
+
+    Args:
+        env: a dream with ``obs_mode="latent"``, or a world behind :class:`LatentObservation`.
+        count: past observations that are seen.
+        horizon: None: the last ``count``; else ``count`` spread evenly over the last ``horizon``.
+
+    Raises:
+        ConfigurationError: the observations are not latents.
+    """
+
+    def __init__(
+        self, env: gym.Env[Observation, Any], count: int = 4, horizon: int | None = None
+    ) -> None:
+        """Remember nothing yet."""
+        RecordConstructorArgs.__init__(self, count=count, horizon=horizon)
+        super().__init__(env)
+        self._past = Past(env.observation_space, 1, Remembering(count, horizon))
+        self.observation_space = self._past.space  # type: ignore[assignment]
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin an episode, of which nothing is remembered."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._past.forget()
+        return self._see(observation), info
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Do ``action`` and remember what follows."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._see(observation), float(reward), terminated, truncated, info
+
+    def _see(self, observation: Observation) -> Observation:
+        batch = {key: value[None] for key, value in observation.items()}
+        shown = self._past.show(batch)
+        self._past.keep(batch)
+        return {key: value[0].copy() for key, value in shown.items()}
 
 
 class DiscreteTextActions(gym.ActionWrapper[Observation, Any, Any], RecordConstructorArgs):

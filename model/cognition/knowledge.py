@@ -146,6 +146,19 @@ class Knowledge:
             own = own[torch.isin(own[:, 1], prints)]
         return cls(model, facts, own, prints, faiss=faiss)
 
+    def read_by(self, model: WorldGPT) -> Knowledge:
+        """Return the same knowledge for another copy of its model.
+
+        Raises:
+            KnowledgeError: ``model`` has other modalities, or codecs of other weights.
+        """
+        _check_told(self._told(), model, "hand")
+        other = copy.copy(self)
+        other.model, other.keys = model, Keys(model, self.keys.centres)
+        other._group = self._group.to(model.device)
+        other._nearest = self._nearest.to(model.device)
+        return other
+
     def asked_by(self, facts: Facts) -> Knowledge:
         """Return the same knowledge for queries that name the episodes of other ``facts``.
 
@@ -229,14 +242,7 @@ class Knowledge:
 
     def save(self, folder: str | Path) -> None:
         """Write knowledge.json and knowledge.safetensors into ``folder``, replacing it whole."""
-        told = {
-            "format": FORMAT,
-            "rows": len(self),
-            "modalities": self.model.latent_sizes,
-            "codec_sha256": codec_sha256(self.model),
-            "scenarios": self.scenarios,
-        }
-        tensors = self.facts.tensors()
+        told, tensors = self._told(), self.facts.tensors()
         tensors |= {f"centre/{m}": part.cpu() for m, part in self.keys.centres.items()}
         tensors |= {"barred": self._barred, "fingerprints": self._fingerprints}
 
@@ -263,7 +269,7 @@ class Knowledge:
         verify(folder)
         try:
             told = json.loads((folder / DESCRIPTION).read_text())
-            _check_told(told, model, folder)
+            _check_told(told, model, str(folder))
             tensors = load_file(folder / TENSORS)
             barred, prints = tensors.pop("barred"), tensors.pop("fingerprints")
             centres = {m: tensors.pop(f"centre/{m}") for m in model.specs}
@@ -275,6 +281,16 @@ class Knowledge:
         return cls(model, facts, barred, prints, centres, faiss)
 
     # parts --------------------------------------------------------------------------------------
+
+    def _told(self) -> dict[str, Any]:
+        """Return what is known of the base, as JSON values."""
+        return {
+            "format": FORMAT,
+            "rows": len(self),
+            "modalities": {str(m): size for m, size in self.model.latent_sizes.items()},
+            "codec_sha256": codec_sha256(self.model),
+            "scenarios": list(self.scenarios),
+        }
 
     def _block(self, start: int, size: int = 4096) -> tuple[Tensor, Tensor]:
         """Return the keys of some transitions."""
@@ -318,22 +334,22 @@ def _groups(prints: Tensor, barred: Tensor, device: torch.device) -> tuple[Tenso
     return group.to(device), [episodes.contiguous(), place[real][order]]
 
 
-def _check_told(told: dict[str, Any], model: WorldGPT, folder: Path) -> None:
+def _check_told(told: dict[str, Any], model: WorldGPT, where: str) -> None:
     """Refuse a knowledge base of another model, and say in what it differs."""
     sizes = {str(m): size for m, size in model.latent_sizes.items()}
     built, ask = told["modalities"], "build it anew: worldgpt knowledge --model MODEL --data DIR"
     if set(built) != set(sizes):
         raise KnowledgeError(
-            f"the knowledge at {folder} is of {sorted(built)} and the model of {sorted(sizes)}; "
+            f"the knowledge at {where} is of {sorted(built)} and the model of {sorted(sizes)}; "
             f"{ask}."
         )
     if built != sizes:
         raise KnowledgeError(
-            f"the knowledge at {folder} has latents of {built} and the model of {sizes}; {ask}."
+            f"the knowledge at {where} has latents of {built} and the model of {sizes}; {ask}."
         )
     if told["format"] != FORMAT or told["codec_sha256"] != codec_sha256(model):
         raise KnowledgeError(
-            f"the knowledge at {folder} was built with codecs of other weights or settings, whose "
+            f"the knowledge at {where} was built with codecs of other weights or settings, whose "
             f"codes mean something else to this model; {ask}."
         )
 

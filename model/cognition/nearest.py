@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,12 @@ class Nearest:
         """Keep the keys."""
         self.keys, self.there = keys, there
         self.complete = bool((there == 1).all())
+
+    def to(self, device: torch.device) -> Nearest:
+        """Return the same search on ``device``."""
+        other = copy.copy(self)
+        other.keys, other.there = self.keys.to(device), self.there.to(device)
+        return other
 
     def search(
         self, query: Tensor, has: Tensor, count: int, refused: Refused | None

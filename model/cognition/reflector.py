@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..codecs.codec import MICRO_BATCH
 from ..errors import ConfigurationError
 
 
@@ -60,12 +61,26 @@ class ContextReflector(nn.Module):
     def forward(self, tokens: Tensor, part: Tensor, there: Tensor, present: Tensor) -> Tensor:
         """Return the tokens of all contexts, ``(B, K queries, D)``.
 
+        Outside training, blocks of one size are reflected: a row then has the same bits whoever
+        stands beside it.
+
         Args:
             tokens: of each context, ``(B, K, n, D)``.
             part: ``(n,)`` int64: 0 for tokens of the state before, 1 of the action, 2 after.
             there: ``(B, K, n)`` bool, the tokens that are there.
             present: the present state and action, ``(B, 2 D)``.
         """
+        if self.training:
+            return self._reflect(tokens, part, there, present)
+        blocks = []
+        for start in range(0, len(tokens), MICRO_BATCH):
+            rows = torch.arange(start, start + MICRO_BATCH, device=tokens.device)
+            rows = rows.clamp(max=len(tokens) - 1)
+            blocks.append(self._reflect(tokens[rows], part, there[rows], present[rows]))
+        return torch.cat(blocks)[: len(tokens)]
+
+    def _reflect(self, tokens: Tensor, part: Tensor, there: Tensor, present: Tensor) -> Tensor:
+        """Reflect some rows; see :meth:`forward`."""
         rows, contexts, count, _ = tokens.shape
         asked = self.queries + self.condition(present)[:, None]  # (B, queries, W)
         asked = asked.repeat_interleave(contexts, 0)  # (B K, queries, W)

@@ -1,0 +1,122 @@
+"""MemoryVecEnv: an agent without recurrence sees what it has observed before, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+from torch import Tensor
+
+from worldgpt_env.past import Past, Remembering
+
+from .baselines import Predictor
+
+PAST = "past/"
+
+
+class MemoryVecEnv(VecEnvWrapper):
+    """Adds to latent observations the first of the episode and some past ones.
+
+    Around :class:`ImaginedVecEnv` and :class:`LatentVecEnv` alike; the observations are those of
+    :class:`worldgpt_env.MemoryObservation`. Last observations of ended episodes have their own
+    past, and an episode never sees that of another.
+
+    Args:
+        venv: dreams or real worlds with latent observations.
+        count: past observations that are seen.
+        horizon: None: the last ``count``; else ``count`` spread evenly over the last ``horizon``.
+
+    Example:
+        >>> env = MemoryVecEnv(ImaginedVecEnv("minigrid-memory"), count=4, horizon=32)
+        >>> PPO("MultiInputPolicy", env).learn(100_000)
+    """
+
+    def __init__(self, venv: VecEnv, count: int = 4, horizon: int | None = None) -> None:
+        """Refuse observations that are not latents."""
+        remembering = Remembering(count, horizon)
+        self.past = Past(venv.observation_space, venv.num_envs, remembering)
+        super().__init__(venv, observation_space=self.past.space)
+
+    def reset(self) -> VecEnvObs:
+        """Begin new episodes, of which nothing is remembered."""
+        self.past.forget()
+        return self._see(self.venv.reset())
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Finish the step; ended episodes are shown with their past, and forgotten."""
+        observation, rewards, dones, infos = self.venv.step_wait()
+        assert isinstance(observation, dict)
+        ended = np.flatnonzero(dones)
+        if len(ended):
+            last = {key: value.copy() for key, value in observation.items()}
+            for row in ended:
+                for key, value in infos[row]["terminal_observation"].items():
+                    last[key][row] = value
+            shown = self.past.show(last)
+            for row in ended:
+                infos[row]["terminal_observation"] = {k: v[row].copy() for k, v in shown.items()}
+            self.past.forget(ended)
+        return self._see(observation), rewards, dones, infos
+
+    def _see(self, observation: Any) -> VecEnvObs:
+        shown = self.past.show(observation)
+        self.past.keep(observation)
+        return shown
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Return all that the future of dreams depends on, what is remembered included."""
+        remembered = {PAST + name: part for name, part in self.past.snapshot().items()}
+        return self.venv.get_state() | remembered  # type: ignore[attr-defined]
+
+    def set_state(self, state: Mapping[str, Tensor]) -> None:
+        """Return to what :meth:`get_state` gave, of the same dream."""
+        dreams = {name: part for name, part in state.items() if not name.startswith(PAST)}
+        self.venv.set_state(dreams)  # type: ignore[attr-defined]
+        self.past.restore(
+            {name.removeprefix(PAST): p for name, p in state.items() if name.startswith(PAST)}
+        )
+
+
+class RememberingPolicy:
+    """A policy that was trained in a :class:`MemoryVecEnv`, for worlds that do not remember.
+
+    What is remembered is the ``state`` of Stable-Baselines3's ``predict``.
+
+    Args:
+        policy: reads observations with their past.
+        remembering: what it saw in training.
+    """
+
+    def __init__(self, policy: Predictor, remembering: Remembering) -> None:
+        """Take over ``policy``."""
+        self.policy, self.remembering = policy, remembering
+
+    def predict(
+        self,
+        observation: Any,
+        state: Past | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Past]:
+        """Return actions for observations ``(N, size)`` per key, and the past with them in it."""
+        rows = len(next(iter(observation.values())))
+        past = _empty(observation, self.remembering) if state is None else state
+        past = past.select(np.arange(rows))  # what the caller holds stays as it is
+        if episode_start is not None:
+            past.forget(np.asarray(episode_start, bool))
+        shown = past.show(observation)
+        past.keep(observation)
+        actions, _ = self.policy.predict(shown, deterministic=deterministic)
+        return actions, past
+
+
+def _empty(observation: Mapping[str, np.ndarray], remembering: Remembering) -> Past:
+    """Return a past of nothing for observations like these."""
+    from gymnasium import spaces
+
+    parts = {k: spaces.Box(-1.0, 1.0, v.shape[1:], np.float32) for k, v in observation.items()}
+    rows = len(next(iter(observation.values())))
+    return Past(spaces.Dict(**parts), rows, remembering)  # type: ignore[arg-type]
