@@ -18,6 +18,7 @@ from toy_worlds import CorridorWorld
 from worldgpt_env.errors import InvalidObservationError, MissingModalityError
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.modalities import Modality
 from worldgpt_env.policies.baselines import RandomPolicy
 from worldgpt_env.policies.planning import (
     CEM,
@@ -284,6 +285,24 @@ def test_plans_are_made_anew_when_used_up_or_surprised(model: WorldGPT) -> None:
             _, state = planner.predict(other, state)
             told.append(planner.trace[0].reason.split(" 0.")[0].split(" 1.")[0])
         assert told == reasons
+
+
+def test_a_planner_remembers_real_steps_where_the_dream_has_a_memory(
+    endless_model: WorldGPT,
+) -> None:
+    """What was wrongly imagined is amended: the memory holds what was observed, row by row."""
+    settings = {"memory": "raw", "horizon": 3, "candidates": 4}
+    planner = build_planner("random-shooting", endless_model, settings)
+    moments = [tiny_moments(2, seed=10 * time) for time in range(3)]
+    state = None
+    for moment in moments:
+        _, state = planner.predict(moment, state)
+    assert state is not None
+    kept = state.history.simulator.get_state()
+    seen = [endless_model.encode(moment)[Modality.VECTOR] for moment in moments]  # (2, C, G) each
+    for step in range(2):
+        assert torch.equal(kept["memory/near/state/vector"][:, step].long(), seen[step])
+        assert torch.equal(kept["memory/near/next/vector"][:, step].long(), seen[step + 1])
 
 
 # mistakes ---------------------------------------------------------------------------------------

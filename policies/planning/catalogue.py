@@ -8,6 +8,7 @@ from typing import Any
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.checkpoint import resolve
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.simulator import SimulatorConfig
 from worldgpt_env.start_states import StartStates
 
 from ..store import load_policy, read_policy
@@ -29,6 +30,9 @@ PLANNERS: dict[str, type[Planner]] = {
     "decomposition": Decomposition,
 }
 
+COGNITION = ("memory", "knowledge")
+"""Settings that are those of the dream."""
+
 
 def build_planner(
     name: str, model: WorldGPT, settings: Mapping[str, Any] | None = None, seed: int = 0
@@ -39,9 +43,10 @@ def build_planner(
         name: one of :data:`PLANNERS`.
         model: the world model, loaded from disk if its start states are needed.
         settings: fields of the planner's configuration; ``value``, the folder of a policy whose
-            value function counts at the end of a plan; and for ``"decomposition"`` the ``goal`` in
-            words and the ``proposer``: ``"mission"`` (default), ``"way"``, or name or folder of a
-            language model.
+            value function counts at the end of a plan; ``memory`` and ``knowledge`` of the dream,
+            as in :class:`SimulatorConfig`; and for ``"decomposition"`` the ``goal`` in words and
+            the ``proposer``: ``"mission"`` (default), ``"way"``, or name or folder of a language
+            model.
         seed: if the settings name none.
 
     Raises:
@@ -51,6 +56,8 @@ def build_planner(
         raise ConfigurationError(f"there is no planner {name!r}; choose one of {list(PLANNERS)}.")
     planner, rest = PLANNERS[name], {"seed": seed, **(settings or {})}
     value = _value(str(rest.pop("value"))) if "value" in rest else None
+    minded = {part: rest.pop(part) for part in COGNITION if part in rest}
+    dream = SimulatorConfig(temperature=0.0, **minded)
     told: dict[str, Any] = {}
     if planner is Decomposition:
         proposer = _proposer(str(rest.pop("proposer", "mission")), model)
@@ -61,9 +68,10 @@ def build_planner(
         more = ["goal", "proposer"] if told else []
         raise ConfigurationError(
             f"planner {name!r} has no setting {', '.join(unknown)}; "
-            f"it has {', '.join([*fields, 'value', *more])}."
+            f"it has {', '.join([*fields, 'value', *COGNITION, *more])}."
         )
-    return planner(model, config=planner.config_class(**rest), value=value, **told)
+    config = planner.config_class(**rest)
+    return planner(model, config=config, value=value, dream=dream, **told)
 
 
 def _value(folder: str) -> PolicyValue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -48,8 +49,8 @@ class LanguageModelProposer:
     def __init__(self, name: str | Path, *, max_new_tokens: int = 200, device: str = "cpu") -> None:
         """Load tokenizer and weights."""
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-            self.model = AutoModelForCausalLM.from_pretrained(
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            self.model: Any = AutoModelForCausalLM.from_pretrained(
                 name, trust_remote_code=False, use_safetensors=True
             )
         except (OSError, ValueError) as error:

@@ -29,8 +29,9 @@ except ImportError as error:
         'world "babyai-two" needs MiniGrid; type: pip install "worldgpt-env[minigrid]"'
     ) from error
 
-JOINTS = (BeforeInstr, AndInstr, AfterInstr)  # "A then B", "A and B", "A after you B"
-VERBS = (GoToInstr, PickupInstr)
+# "A then B", "A and B", "A after you B"
+JOINTS: tuple[Any, ...] = (BeforeInstr, AndInstr, AfterInstr)
+VERBS: tuple[Any, ...] = (GoToInstr, PickupInstr)
 WORDS = (
     *("go to the pick up then and after you facing carrying wall nothing".split()),
     *("ball", "box", "key", *COLOR_NAMES),
@@ -115,6 +116,8 @@ class BabyAITwoWorld(World):
 
 class _Level(RoomGridLevel):
     """One room; two different things of it are asked for."""
+
+    instrs: Any
 
     def __init__(self, size: int, things: int, max_steps: int) -> None:
         self.things = things
