@@ -85,11 +85,11 @@ def _restore(
 
 def _dream(algorithm: BaseAlgorithm) -> ImaginedVecEnv | MemoryVecEnv:
     """Return the dream, and what is remembered in it, below wrappers of Stable-Baselines3."""
-    env = algorithm.get_env()
+    env: Any = algorithm.get_env()
     if env is None or not isinstance(env.unwrapped, ImaginedVecEnv):
         raise CheckpointError("only runs in an ImaginedVecEnv can be continued.")
     while not isinstance(env, ImaginedVecEnv | MemoryVecEnv):
-        env = env.venv  # type: ignore[attr-defined]
+        env = env.venv
     return env
 
 

@@ -136,7 +136,8 @@ def space_from_json(data: Mapping[str, Any]) -> spaces.Space:
     """Return the space written by :func:`space_to_json`."""
     if "dict" in data:
         # Keywords stay in their order, in which features are joined; a plain dict is sorted.
-        return spaces.Dict(**{key: space_from_json(item) for key, item in data["dict"].items()})
+        parts: dict[str, Any] = {k: space_from_json(part) for k, part in data["dict"].items()}
+        return spaces.Dict(**parts)
     if "discrete" in data:
         return spaces.Discrete(data["discrete"], start=data["start"])
     if "multidiscrete" in data:

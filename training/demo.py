@@ -149,7 +149,7 @@ def _judged(
     policy = agent if agent == "random" else str(config.out / agent)
     figures = evaluate(
         EvaluateConfig(
-            policy, world, config.episodes, model="" if agent == "random" else config.model
+            policy, world, episodes=config.episodes, model="" if agent == "random" else config.model
         )
     )
     return {"real_steps": real_steps, "imagined_steps": imagined_steps, **figures}

@@ -23,6 +23,7 @@ from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import make_world
 
 from .imagination import lasting_name
+from .remembering import remembered, remembering_of, told_memory
 from .stopwatch import Stopwatch
 
 HYPER_PARAMETERS: dict[str, Any] = {
@@ -46,6 +47,8 @@ class DirectConfig:
         steps: real steps in all.
         num_envs: worlds side by side.
         modalities: those that the agent observes; the model's ``agent_modalities`` by default.
+        remember: past observations that the agent sees, as in ``worldgpt dream``.
+        remember_over: steps over which they are spread evenly; the last ones by default.
         seed: of agent and worlds.
     """
 
@@ -55,6 +58,8 @@ class DirectConfig:
     steps: int = 30_000
     num_envs: int = 8
     modalities: tuple[str, ...] | None = None
+    remember: int = 0
+    remember_over: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -64,10 +69,13 @@ class DirectConfig:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
         if self.seed < 0:
             raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+        remembering_of(self.remember, self.remember_over)
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the result, as JSON values."""
-        kept = {k: v for k, v in asdict(self).items() if k not in ("out", "model", "modalities")}
+        free = ["out", "model", "modalities"]
+        free += [] if self.remember else ["remember", "remember_over"]
+        kept = {k: v for k, v in asdict(self).items() if k not in free}
         return kept | {"modalities": list(self.modalities) if self.modalities else None}
 
 
@@ -104,7 +112,8 @@ def _train(
     scale = 1 / max(abs(bins.low), abs(bins.high))
     worlds = VecMonitor(DummyVecEnv([open_world] * config.num_envs))
     try:
-        env = LatentVecEnv(worlds, model, list(config.modalities or model.agent_modalities), scale)
+        seen = LatentVecEnv(worlds, model, list(config.modalities or model.agent_modalities), scale)
+        env = remembered(seen, config.remember, config.remember_over)
         env.seed(config.seed)
         name, kwargs = default_policy(env.observation_space, "latent")
         kwargs["net_arch"] = [128, 128]
@@ -130,6 +139,7 @@ def _train(
             "world": identity["world"],
             "world_options": identity["world_options"],
             "figures": figures,
+            **told_memory(config.remember, config.remember_over),
         },
     )
     return figures

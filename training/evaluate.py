@@ -14,13 +14,16 @@ from tqdm import tqdm
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.opening import open_model
+from worldgpt_env.past import observed_now
 from worldgpt_env.policies.baselines import Predictor, RandomPolicy
+from worldgpt_env.policies.memory_vec_env import RememberingPolicy
 from worldgpt_env.policies.planning import Planner, build_planner
 from worldgpt_env.policies.store import PolicyRecord, load_policy, read_policy, weights_sha256
 from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import World, make_world
 from worldgpt_env.wrappers import check_match, encode_latent
 
+from .remembering import known_memory
 from .statistics import mean_interval, success_interval
 from .stopwatch import Stopwatch
 
@@ -196,7 +199,8 @@ def _agent(config: EvaluateConfig, known: _Known, world: World) -> tuple[Predict
         allow_code_execution=config.allow_code_execution,
         algorithm=config.algo,
     )
-    return policy, see
+    remembering = known_memory(known.record.extra) if known.record else None
+    return (RememberingPolicy(policy, remembering) if remembering else policy), see
 
 
 def _plainly(observation: Observation) -> Observation:
@@ -309,7 +313,7 @@ def eyes(record: PolicyRecord, world: World, model: str | WorldGPT = "") -> See:
             f"the policy chooses from {record.action_space} and {world.world_name!r} offers "
             f"{world.action_space}; judge it in {record.extra.get('world', 'its own world')!r}."
         )
-    keys = list(record.observation_space.spaces)  # type: ignore[attr-defined]
+    keys = observed_now(record.observation_space)  # type: ignore[arg-type]
     if record.obs_mode == "decoded":
         return lambda observation: {key: observation[key] for key in keys}
     name = model or record.model

@@ -17,6 +17,7 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.checkpoint import MANIFEST
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.policies.extractors import default_policy
+from worldgpt_env.policies.memory_vec_env import MemoryVecEnv
 from worldgpt_env.policies.progress import capture, restore
 from worldgpt_env.policies.settings import ALGORITHMS
 from worldgpt_env.policies.store import (
@@ -29,6 +30,7 @@ from worldgpt_env.policies.store import (
 from worldgpt_env.policies.vec_env import ImaginedVecEnv
 from worldgpt_env.simulator import DEFAULT_WORLD
 
+from .remembering import remembered, remembering_of, told_memory
 from .stopwatch import Stopwatch
 
 HYPER_PARAMETERS: dict[str, dict[str, Any]] = {
@@ -73,6 +75,9 @@ class DreamConfig:
         temperature: of the dream; the model's own by default.
         max_uncertainty: a less certain step truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.
+        remember: past observations that the agent sees beside the present one, and the first of the
+            episode; none if 0.
+        remember_over: steps over which they are spread evenly; the last ones by default.
         settings: hyper-parameters in place of those in :data:`HYPER_PARAMETERS`.
         save_every: imagined steps between two saves.
         seed: of the agent and of the dreams.
@@ -91,6 +96,8 @@ class DreamConfig:
     temperature: float | None = None
     max_uncertainty: float | None = None
     uncertainty_penalty: float = 0.0
+    remember: int = 0
+    remember_over: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     save_every: int = 50_000
     seed: int = 0
@@ -105,10 +112,12 @@ class DreamConfig:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
         if self.seed < 0:
             raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+        remembering_of(self.remember, self.remember_over)
 
     def identity(self) -> dict[str, Any]:
         """Return what two calls must share for the second to go on with the first, as JSON."""
-        free = ("out", "model", "steps", "save_every", "device")
+        free = ["out", "model", "steps", "save_every", "device"]
+        free += [] if self.remember else ["remember", "remember_over"]
         chosen = {name: value for name, value in asdict(self).items() if name not in free}
         chosen["modalities"] = list(self.modalities) if self.modalities else None
         return chosen | {"settings": dict(self.settings)}
@@ -162,10 +171,10 @@ def dream(config: DreamConfig) -> dict[str, Any]:
     }
 
 
-def open_dream(config: DreamConfig, model: WorldGPT) -> ImaginedVecEnv:
+def open_dream(config: DreamConfig, model: WorldGPT) -> ImaginedVecEnv | MemoryVecEnv:
     """Return the dream of ``config``, rewards scaled so that the largest recorded one is 1."""
     bins = model.config.reward_bins
-    return ImaginedVecEnv(
+    dream = ImaginedVecEnv(
         model,
         config.num_envs,
         config.obs_mode,
@@ -179,6 +188,7 @@ def open_dream(config: DreamConfig, model: WorldGPT) -> ImaginedVecEnv:
         seed=config.seed,
         device=config.device,
     )
+    return remembered(dream, config.remember, config.remember_over)
 
 
 def build_agent(config: DreamConfig, env: Any) -> BaseAlgorithm:
@@ -274,6 +284,7 @@ class _Keeper(BaseCallback):
                 "dream": self.config.identity(),
                 "world": self.dream_model.config.world,
                 "world_options": self.dream_model.config.world_options,
+                **told_memory(self.config.remember, self.config.remember_over),
             },
             progress=progress,
         )

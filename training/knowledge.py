@@ -46,10 +46,7 @@ class KnowledgeConfig:
 
     def __post_init__(self) -> None:
         """Refuse a base of nothing."""
-        if self.per_scenario is not None and self.per_scenario < 1:
-            raise ConfigurationError(
-                f"per_scenario is {self.per_scenario}; give a whole number from 1, or leave it out."
-            )
+        _check_count(self.per_scenario)
 
 
 def build_knowledge(config: KnowledgeConfig) -> dict[str, Any]:
@@ -131,7 +128,7 @@ def facts_of(
         data.action[before],
         {m: codes[before + 1] for m, codes in data.state.items()},
         torch.from_numpy(episode),
-        None if scenarios is None else [scenarios[number] for number in episode],
+        None if scenarios is None else [scenarios[number] for number in episode.tolist()],
         {m: there[before] for m, there in data.present.items()},
         {m: there[before + 1] for m, there in data.present.items()},
     )
@@ -163,6 +160,7 @@ def neighbours(
 
 def drawn(facts: Facts, per_scenario: int | None, distinct: bool, seed: int) -> Tensor:
     """Return which transitions a knowledge base keeps, ``(N,)`` bool; see the configuration."""
+    _check_count(per_scenario)
     order = np.random.default_rng(seed).permutation(len(facts))
     if distinct:
         _, first = np.unique(facts.fingerprints().numpy()[order], return_index=True)
@@ -172,3 +170,10 @@ def drawn(facts: Facts, per_scenario: int | None, distinct: bool, seed: int) -> 
         members = order[facts.scenario.numpy()[order] == number]
         kept[torch.from_numpy(members[:per_scenario])] = True
     return kept
+
+
+def _check_count(per_scenario: int | None) -> None:
+    if per_scenario is not None and per_scenario < 1:
+        raise ConfigurationError(
+            f"per_scenario is {per_scenario}; give a whole number from 1, or leave it out."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -66,12 +67,14 @@ class Past:
 
     def __init__(self, space: gym.Space, rows: int, remembering: Remembering) -> None:
         """Remember nothing yet."""
-        parts = space.spaces if isinstance(space, gym.spaces.Dict) else {}
+        space = space if isinstance(space, gym.spaces.Dict) else gym.spaces.Dict()
+        parts = space.spaces
         flat = [isinstance(p, gym.spaces.Box) and len(p.shape) == 1 for p in parts.values()]
         if not flat or not all(flat) or KNOWN in parts:
             raise ConfigurationError(
-                f"an agent can remember latent observations, not {space}; use obs_mode='latent', "
-                "or LatentObservation around a real world, and one memory."
+                f"an agent can remember latent observations, and these have the keys {[*parts]} of "
+                f"{[p.shape for p in parts.values()]}; use obs_mode='latent', or LatentObservation "
+                "around a real world, and one memory."
             )
         self.remembering, self.rows = remembering, rows
         self.space = remembered_space(space, remembering.count)
@@ -122,7 +125,7 @@ class Past:
 
     def snapshot(self) -> dict[str, Tensor]:
         """Return all that is remembered, as tensors by name (copies)."""
-        parts = {"steps": self._steps}
+        parts: dict[str, np.ndarray] = {"steps": self._steps}
         parts |= {f"first/{key}": part for key, part in self._first.items()}
         parts |= {f"kept/{key}": part for key, part in self._kept.items()}
         return {name: torch.from_numpy(part.copy()) for name, part in parts.items()}
@@ -137,7 +140,7 @@ class Past:
 
 def remembered_space(space: gym.spaces.Dict, count: int) -> gym.spaces.Dict:
     """Return the space of an observation of ``space`` with ``count`` past ones."""
-    parts = dict(space.spaces)
+    parts: dict[str, Any] = dict(space.spaces)
     parts |= {f"first_{key}": part for key, part in space.spaces.items()}
     for key, part in space.spaces.items():
         assert isinstance(part, gym.spaces.Box)

@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="POLICY")
     parser.add_argument("--num-envs", type=int, help="worlds side by side")
     parser.add_argument("--modalities", nargs="+", help="that agents see; default: the model's")
+    parser.add_argument("--remember", type=int, metavar="N", help="past observations it sees")
+    parser.add_argument("--remember-over", type=int, metavar="STEPS", help="spread over these")
     parser.add_argument("--seed", type=int)
 
 
