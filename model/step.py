@@ -117,7 +117,8 @@ def read_step(model: WorldGPT, hidden: Tensor, step: StepInput, block: Block) ->
         step: what :func:`embed_step` gave.
         block: the combination.
     """
-    logits, vectors = {}, {}
+    logits: dict[Modality, Tensor] = {}
+    vectors: dict[Modality, Tensor] = {}
     for modality, span in block.signal_slices().items():
         tokens = hidden[:, span.start - block.kept + 1 : span.stop - block.kept + 1]
         head = model.state_heads[str(modality)]

@@ -27,7 +27,7 @@ from .format.annotation import WorldNetError
 from .format.load import load_worldnet
 from .judging.beside import Beside, from_knowledge, from_memory
 from .judging.cost import measure_cost
-from .judging.judge import Judge
+from .judging.judge import Cell, Judge
 from .judging.ledger import build_figures
 from .judging.report import print_report, write_report
 from .judging.samples import EncodedSamples, Samples
@@ -135,7 +135,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     clusters, episode = np.unique(test.episode, return_inverse=True)
     strata = [test.recording.episodes[number].scenario for number in clusters]
     weights = cluster_weights(strata, config.draws, config.seed)
-    cells, speed = [], None
+    cells: list[list[Cell]] = []
+    speed = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UntrainedCombinationWarning)  # the tables say it
         for model in models:
