@@ -64,6 +64,7 @@ long: $(READY)
 
 results: $(READY)
 	bash docs/results.sh
+	bash docs/worldnet.sh
 
 setup: $(READY)
 

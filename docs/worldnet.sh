@@ -1,7 +1,9 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Every figure of the WorldNet part of docs/results.md; about two hours on two cores.
 # What is there already is left as it is, so the script can be stopped and started again.
 set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PATH"
 out=${1:-runs/worldnet}
 data=$out/arcade
 updates=${UPDATES:-1500}
@@ -53,16 +55,16 @@ for seed in 0 1 2; do for where in atari doom; do echo "tuned $where $seed"; don
 models() { for seed in 0 1 2; do echo "$out/$1-$seed"; done; }
 static="--static $out/codecs"
 judge progressive $(models progressive) $static --speed
-judge progressive-all $(models progressive) --modalities all --combinations \
-    "text>text,vector>vector,text>image,text>video,image>text,video>text,image+text>image+text,\
-image+vector>vector,image+video+audio+text+vector>image+video+audio+text+vector"
-judge naive $(models naive) $static
-judge unseen $(models unseen)
+judge all $(models progressive) --samples 300 --modalities all --combinations "text>text,\
+vector>vector,text>image,image>text,audio>text,video>vector,image+text>image+text,\
+image+video+audio+text+vector>image+video+audio+text+vector"
+judge naive $(models naive) $static --decoded 0
+judge unseen $(models unseen) --decoded 0
 for where in atari doom; do
     games=$(tr " " "," <<<"${!where}")
-    judge "foreign-$where" $(models foreign) --scenarios "$games" --known "${known// /,}"
-    judge "tuned-$where" $(models "tuned-$where") --scenarios "$games" --known "${known// /,}"
-    judge "home-$where" $(models progressive) --scenarios "$games"
+    judge "foreign-$where" $(models foreign) --scenarios "$games" --known "${known// /,}" --decoded 0
+    judge "tuned-$where" $(models "tuned-$where") --scenarios "$games" --known "${known// /,}" --decoded 0
+    judge "home-$where" $(models progressive) --scenarios "$games" --decoded 0
     worldgpt worldnet compare "$out/judged/foreign-$where/figures.json" \
         "$out/judged/tuned-$where/figures.json" --names zero-shot,tuned
 done
@@ -70,3 +72,5 @@ worldgpt worldnet compare "$out/judged/unseen/figures.json" "$out/judged/progres
     --names unseen,seen
 worldgpt worldnet curves --runs "progressive=$(models progressive | paste -sd,)" \
     "naive=$(models naive | paste -sd,)" --out docs/images/curves.png
+cp "$out/judged/progressive/skill.png" docs/images/skill.png
+cut -d, -f1-5,10,25,30,35,40,45,50-59 "$out/judged/progressive/combinations.csv" > docs/combinations.csv

@@ -67,7 +67,8 @@ def draw_curves(config: CurvesConfig) -> dict[str, Any]:
 
     Returns:
         Per class and recipe ``final`` and ``rise`` with value and bounds over runs, and ``less``:
-        the final loss of each recipe less that of the first (Welch's t); and ``picture``.
+        the final loss of each recipe less that of the first, run by run in the order in which they
+        were named (Student's t; Welch's if there are not as many); and ``picture``.
 
     Raises:
         ConfigurationError: a run has no held-out losses.
@@ -108,10 +109,17 @@ def _measure(recipes: Mapping[str, Sequence[Curve]]) -> dict[str, Any]:
             "rise": _bounds(mean_interval([curve.rise for curve in curves])),
             "less": None
             if finals[name] is first
-            else _bounds(difference_interval(first, finals[name])),
+            else _bounds(_less(first, finals[name])),
         }
         for name, curves in recipes.items()
     }
+
+
+def _less(first: Sequence[float], other: Sequence[float]) -> Interval:
+    """Return ``other`` less ``first``; runs of one seed saw the same data, so they are paired."""
+    if len(first) != len(other):
+        return difference_interval(first, other)
+    return mean_interval([b - a for a, b in zip(first, other, strict=True)])
 
 
 def read_curves(folder: Path) -> dict[str, Curve]:

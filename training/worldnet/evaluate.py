@@ -128,7 +128,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     check_alike(config.models, models)
     chosen = choose_combinations(config, models[0])
     judged = [m for m in Modality if any(m in (*c.inputs, *c.outputs) for c in chosen)]
-    loaded = list(models[0].specs) if config.memory else judged  # a memory holds everything
+    shown = config.memory or config.knowledge  # what is shown beside has all modalities
+    loaded = list(models[0].specs) if shown else judged
     test = _draw(config, models[0], loaded, config.split, config.scenarios, config.samples)
     learned = config.known or learned_scenarios(config.models[0])
     known = _draw(config, models[0], judged, "train", learned, config.references)

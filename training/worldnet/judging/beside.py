@@ -15,6 +15,7 @@ from worldgpt_env.model.curriculum import Combination
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from ...histories import Histories
+from ...knowledge import facts_of
 from ...windows import encode_recording
 from .samples import EncodedSamples
 
@@ -37,14 +38,16 @@ class Beside:
 def from_knowledge(model: WorldGPT, folder: Path, test: EncodedSamples, count: int) -> Source:
     """Return what retrieves ``count`` transitions by the inputs of a combination and the action.
 
-    A knowledge base is made of other episodes than those that are judged: its own split.
+    No row is given anything of its own episode, whatever data the knowledge was made of.
     """
-    base = Knowledge.load(folder, model)
+    data = encode_recording(model, test.samples.recording)
+    base = Knowledge.load(folder, model).asked_by(facts_of(model, data))
+    episode = torch.from_numpy(test.samples.episode)
 
     def contexts(combination: Combination, rows: Tensor) -> Contexts:
         state = {m: test.before.state[m][rows] for m in combination.inputs}
         there = {m: test.before.there[m][rows] for m in combination.inputs}
-        return base.contexts(base.search(state, test.action[rows], count, there))
+        return base.contexts(base.search(state, test.action[rows], count, there, episode[rows]))
 
     return contexts
 
