@@ -155,16 +155,6 @@ def test_the_caller_s_batch_is_left_as_it_is(model: WorldGPT, batch: Batch) -> N
     assert all(torch.equal(before[m], batch.state[m]) for m in before)
 
 
-def test_only_the_reflector_learns_when_it_is_tuned() -> None:
-    model = build({"width": 32})
-    model.requires_grad_(False)
-    assert model.reflector is not None
-    model.reflector.requires_grad_(True)
-    names = {f"reflector.{name}" for name, _ in model.reflector.named_parameters()}
-    chosen = {id(p) for p in model.dynamics_parameters()}
-    assert {name for name, p in model.named_parameters() if id(p) in chosen} == names
-
-
 def test_without_a_reflector_or_with_too_few_contexts_it_says_so(
     model: WorldGPT, batch: Batch
 ) -> None:

@@ -16,6 +16,7 @@ from worldgpt_env.model.batch import Prediction
 from worldgpt_env.model.curriculum import Combination, combinations
 from worldgpt_env.model.errors import ConfigurationError, MissingModalityError
 from worldgpt_env.model.modalities import ActionSpec, Modality
+from worldgpt_env.training.knowledge import knowledge_from
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.worldnet import evaluate as module
 from worldgpt_env.training.worldnet.evaluate import (
@@ -28,6 +29,7 @@ from worldgpt_env.training.worldnet.evaluate import (
 from worldgpt_env.training.worldnet.format.annotation import WorldNetError
 from worldgpt_env.training.worldnet.format.load import LoadedWorldNet
 from worldgpt_env.training.worldnet.judging import cost
+from worldgpt_env.training.worldnet.judging.beside import from_knowledge
 from worldgpt_env.training.worldnet.judging.judge import Candidates, Cell, Judge
 from worldgpt_env.training.worldnet.judging.samples import EncodedSamples, Samples
 from worldgpt_env.training.worldnet.judging.static import static_latents
@@ -338,6 +340,23 @@ def test_memories_are_shown_raw_and_change_what_is_predicted(
     )
     one, other = (figures["combinations"]["image>image"]["cosine"] for figures in (alone, beside))
     assert one["value"] != other["value"]
+
+
+def test_knowledge_of_the_judged_data_itself_gives_nothing_of_the_own_episode(
+    tmp_path: Path,
+) -> None:
+    model, recording = toy.build_model(), toy.recording(0, 5)
+    knowledge_from(model, recording).save(tmp_path / "known")
+    samples = Samples.draw(recording, 40, 0)
+    test, every = (EncodedSamples.of(model, samples, part) for part in (SEEN, list(model.specs)))
+    shown = from_knowledge(model, tmp_path / "known", test, 3)
+    contexts = shown(Combination.parse("image>image"), torch.arange(len(samples)))
+    same = (contexts.action == test.action[:, None]).flatten(2).all(-1)
+    for modality in model.specs:
+        for given, own in ((contexts.state, every.before), (contexts.next, every.after)):
+            same &= (given[modality] == own.state[modality][:, None]).flatten(2).all(-1)
+    assert contexts.valid.any()
+    assert not (same & contexts.valid).any()
 
 
 def test_every_model_needs_a_knowledge_base_of_its_own() -> None:

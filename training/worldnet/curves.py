@@ -107,9 +107,7 @@ def _measure(recipes: Mapping[str, Sequence[Curve]]) -> dict[str, Any]:
             "runs": len(curves),
             "final": _bounds(mean_interval(finals[name])),
             "rise": _bounds(mean_interval([curve.rise for curve in curves])),
-            "less": None
-            if finals[name] is first
-            else _bounds(_less(first, finals[name])),
+            "less": None if finals[name] is first else _bounds(_less(first, finals[name])),
         }
         for name, curves in recipes.items()
     }

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from worldgpt_env.model.modalities import ImageSpec, Modality, ModalitySpec, TextSpec
 
 from ..errors import ConfigurationError, MissingDependencyError
-from .minigrid_drawing import ACTIONS, RENDER_TILE, TILE, draw_grid, thing, without_wall
-from .world import Observation, World
+from .minigrid_drawing import ACTIONS, TILE, draw_grid, thing, without_wall
+from .minigrid_room import MiniGridRoom
+from .world import Observation
 
 try:
     from minigrid.core.constants import COLOR_NAMES
@@ -39,7 +38,7 @@ WORDS = (
 SLOTS = 18  # 12 of the longest mission, and "facing red ball carrying blue key"
 
 
-class BabyAITwoWorld(World):
+class BabyAITwoWorld(MiniGridRoom):
     """A room with some things in it and a mission of two parts, in the words of BabyAI.
 
     | modality | shape, dtype | content |
@@ -93,25 +92,12 @@ class BabyAITwoWorld(World):
         }
         self._declare(specs, ACTIONS, render_mode)
 
-    def _reset(self) -> tuple[Observation, str]:
-        self._game.reset(seed=int(self.np_random.integers(2**31)))
-        return self._observe()
-
-    def _step(self, action: int) -> tuple[Observation, float, bool, bool, str]:
-        _, reward, terminated, truncated, _ = self._game.step(action)
-        observation, text = self._observe()
-        return observation, float(float(reward) > 0), terminated, truncated and not terminated, text
-
     def _observe(self) -> tuple[Observation, str]:
         text = self._game.sentence()
         if self._progress:
             text += f" done {'one' if self._game.half_done() else 'none'}"
         image = without_wall(draw_grid(self._game, TILE))
         return {"image": image, "text": self._text.encode(text)}, text
-
-    def render(self) -> np.ndarray | None:
-        """Return the grid, ``(64*size, 64*size, 3)`` uint8, or None without a render mode."""
-        return draw_grid(self._game, RENDER_TILE) if self.render_mode else None
 
 
 class _Level(RoomGridLevel):

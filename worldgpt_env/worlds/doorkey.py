@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from worldgpt_env.model.modalities import ImageSpec, Modality, ModalitySpec, TextSpec
 
 from ..errors import ConfigurationError, MissingDependencyError
-from .minigrid_drawing import ACTIONS, RENDER_TILE, TILE, draw_grid, without_wall
-from .world import Observation, World
+from .minigrid_drawing import ACTIONS, TILE, draw_grid, without_wall
+from .minigrid_room import MiniGridRoom
+from .world import Observation
 
 try:
     from minigrid.core.world_object import Door
@@ -24,7 +23,7 @@ SIZE = 5
 WORDS = ["goal", "carrying", "nothing", "key", "door", "locked", "closed", "open"]
 
 
-class DoorKeyWorld(World):
+class DoorKeyWorld(MiniGridRoom):
     """A room cut by a wall with a locked door; the key lies on the agent's side.
 
     | modality | shape, dtype | content |
@@ -70,25 +69,12 @@ class DoorKeyWorld(World):
         }
         self._declare(specs, ACTIONS, render_mode)
 
-    def _reset(self) -> tuple[Observation, str]:
-        self._game.reset(seed=int(self.np_random.integers(2**31)))
-        return self._observe()
-
-    def _step(self, action: int) -> tuple[Observation, float, bool, bool, str]:
-        _, reward, terminated, truncated, _ = self._game.step(action)
-        observation, text = self._observe()
-        return observation, float(float(reward) > 0), terminated, truncated and not terminated, text
-
     def _observe(self) -> tuple[Observation, str]:
         text = self._game.sentence()
         image = draw_grid(self._game, TILE)  # (80, 80, 3) of five tiles
         if not self._walled:
             image = without_wall(image)
         return {"image": image, "text": self._text.encode(text)}, text
-
-    def render(self) -> np.ndarray | None:
-        """Return the grid, ``(64*size, 64*size, 3)`` uint8, or None without a render mode."""
-        return draw_grid(self._game, RENDER_TILE) if self.render_mode else None
 
 
 class _Room(DoorKeyEnv):

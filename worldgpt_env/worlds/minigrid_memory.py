@@ -9,8 +9,9 @@ import numpy as np
 from worldgpt_env.model.modalities import ImageSpec, Modality, ModalitySpec, TextSpec
 
 from ..errors import ConfigurationError, MissingDependencyError
-from .minigrid_drawing import ACTIONS, RENDER_TILE, TILE, draw_grid, draw_view, thing
-from .world import Observation, World
+from .minigrid_drawing import ACTIONS, TILE, draw_view, thing
+from .minigrid_room import MiniGridRoom
+from .world import Observation
 
 try:
     from minigrid.core.grid import Grid
@@ -27,7 +28,7 @@ WORDS = ("facing", "sees", "nothing", "wall", "green", "key", "ball", "left", "r
 SLOTS = 10  # "facing green key sees key left ball left key right"
 
 
-class MinigridMemoryWorld(World):
+class MinigridMemoryWorld(MiniGridRoom):
     """A thing beside the start, a corridor, and two things at its end: which was it?
 
     The agent sees the 7x7 tiles before it, not through walls. A key or a ball lies in the first
@@ -74,23 +75,10 @@ class MinigridMemoryWorld(World):
         }
         self._declare(specs, USED, render_mode)
 
-    def _reset(self) -> tuple[Observation, str]:
-        self._game.reset(seed=int(self.np_random.integers(2**31)))
-        return self._observe()
-
-    def _step(self, action: int) -> tuple[Observation, float, bool, bool, str]:
-        _, reward, terminated, truncated, _ = self._game.step(action)
-        observation, text = self._observe()
-        return observation, float(float(reward) > 0), terminated, truncated and not terminated, text
-
     def _observe(self) -> tuple[Observation, str]:
         view, visible = self._game.gen_obs_grid(VIEW)
         text = self._game.sentence(view, visible)
         return {"image": draw_view(view, visible, TILE), "text": self._text.encode(text)}, text
-
-    def render(self) -> np.ndarray | None:
-        """Return the whole grid, ``(64*size, 64*size, 3)`` uint8, or None without a render mode."""
-        return draw_grid(self._game, RENDER_TILE) if self.render_mode else None
 
 
 class _Rooms(MemoryEnv):
