@@ -31,6 +31,8 @@ class KnowledgeConfig:
         model: whose codecs make the keys: embedded world or folder.
         data: recordings, or WorldNet folders.
         out: folder of the knowledge base.
+        split: of WorldNet folders.
+        scenarios: only of these; of all by default.
         per_scenario: transitions that are drawn of each scenario; all if None (WorldGPT §5.2 has
             200).
         distinct: keep transitions that are the same only once.
@@ -40,6 +42,8 @@ class KnowledgeConfig:
     model: str
     data: tuple[Path, ...]
     out: Path
+    split: str = "train"
+    scenarios: tuple[str, ...] = ()
     per_scenario: int | None = None
     distinct: bool = True
     seed: int = 0
@@ -56,7 +60,7 @@ def build_knowledge(config: KnowledgeConfig) -> dict[str, Any]:
         What it holds: ``transitions``, of how many ``recorded``, ``episodes`` and ``scenarios``.
     """
     watch = Stopwatch()
-    recording = load_recording(list(config.data))
+    recording = load_recording(list(config.data), config.split).of(config.scenarios)
     model = WorldGPT.from_pretrained(config.model)
     knowledge = knowledge_from(
         model, recording, config.per_scenario, distinct=config.distinct, seed=config.seed

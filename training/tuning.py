@@ -42,6 +42,7 @@ class TuneConfig:
         data: recordings to learn from.
         out: the tuned model's folder.
         knowledge: a knowledge base of the same model; every other update reads from it.
+        scenarios: learn from episodes of these alone; from all by default.
         shortest: fewest transitions of a history (WorldGPT §4.2 draws from 2 to 5).
         longest: most transitions of a history.
         retrieved: transitions that are read from the knowledge base.
@@ -55,6 +56,7 @@ class TuneConfig:
     data: tuple[Path, ...]
     out: Path
     knowledge: Path | None = None
+    scenarios: tuple[str, ...] = ()
     shortest: int = 2
     longest: int = 5
     retrieved: int = 3
@@ -84,7 +86,7 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
     torch.manual_seed(config.seed)
     model = WorldGPT.from_pretrained(config.model)
     reflector = with_reflector(model)
-    recording = load_recording(list(config.data))
+    recording = load_recording(list(config.data)).of(config.scenarios)
     data = encode_recording(model, recording)
     sources: list[tuple[Source, tuple[int, int]]] = [
         (Histories(data).contexts, (config.shortest, config.longest))

@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="whose codecs make the keys")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--split", help="of a WorldNet folder; default: train")
+    parser.add_argument("--scenarios", nargs="+", help="only of these")
     parser.add_argument("--per-scenario", type=int, help="transitions of each; default: all")
     parser.add_argument("--seed", type=int)
 
@@ -23,5 +25,6 @@ def run(**options: Any) -> Figures:
     """Run the command and return its figures."""
     from ..knowledge import KnowledgeConfig, build_knowledge
 
-    to_tuple(options, "data")
+    for name in ("data", "scenarios"):
+        to_tuple(options, name)
     return show(build_knowledge(KnowledgeConfig(**options)))

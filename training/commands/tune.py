@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL")
     parser.add_argument("--knowledge", type=Path, help="a knowledge base of the same model")
+    parser.add_argument("--scenarios", nargs="+", help="learn from these alone")
     parser.add_argument("--shortest", type=int, help="fewest steps of a history")
     parser.add_argument("--longest", type=int, help="most steps of a history")
     parser.add_argument("--retrieved", type=int, help="transitions read from the knowledge")
@@ -29,5 +30,6 @@ def run(**options: Any) -> Figures:
     """Run the command and return its figures."""
     from ..tuning import TuneConfig, tune
 
-    to_tuple(options, "data")
+    for name in ("data", "scenarios"):
+        to_tuple(options, name)
     return show(tune(TuneConfig(**options)))
