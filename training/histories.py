@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model.batch import Presence, State
+from worldgpt_env.model.cognition.choice import choose_steps
 from worldgpt_env.model.cognition.contexts import Contexts
 
 from .windows import EncodedRecording
@@ -40,14 +41,15 @@ class Histories:
 
     data: EncodedRecording
 
-    def contexts(self, moments: Tensor, count: int) -> Contexts:
-        """Return the last ``count`` transitions before ``moments`` ``(B,)``, the oldest first.
+    def contexts(self, moments: Tensor, count: int, horizon: int | None = None) -> Contexts:
+        """Return ``count`` transitions before ``moments`` ``(B,)``, the oldest first.
 
-        Where an episode has not lasted so long, the first of them are not valid.
+        They are the last ones, or spread evenly over the last ``horizon``, as
+        :meth:`WorkingMemory.recall` gives them. Where an episode has not lasted so long, the first
+        of them are not valid.
         """
         first = self.data.first
         episode = np.searchsorted(first, moments.numpy(), side="right") - 1
-        begun = torch.from_numpy(first[episode])[:, None]  # (B, 1)
-        before = moments[:, None] - torch.arange(count, 0, -1)  # (B, K)
-        valid = before >= begun
-        return transitions_at(self.data, torch.where(valid, before, begun), valid)
+        begun = torch.from_numpy(first[episode])  # (B,)
+        step, valid = choose_steps(moments - begun, horizon, count)  # (B, K)
+        return transitions_at(self.data, begun[:, None] + step, valid)

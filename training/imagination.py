@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.checkpoint import MANIFEST
+from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.policies.extractors import default_policy
 from worldgpt_env.policies.memory_vec_env import MemoryVecEnv
@@ -75,6 +76,11 @@ class DreamConfig:
         temperature: of the dream; the model's own by default.
         max_uncertainty: a less certain step truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.
+        memory: ``"raw"`` or ``"reflected"``: how the model reads past steps of an episode; it reads
+            none by default.
+        memory_count: steps that it reads; as in :class:`MemoryConfig` by default.
+        memory_over: steps over which they are spread evenly; the last ones by default.
+        knowledge: folder of a knowledge base that the model reads through its reflector.
         remember: past observations that the agent sees beside the present one, and the first of the
             episode; none if 0.
         remember_over: steps over which they are spread evenly; the last ones by default.
@@ -96,6 +102,10 @@ class DreamConfig:
     temperature: float | None = None
     max_uncertainty: float | None = None
     uncertainty_penalty: float = 0.0
+    memory: str | None = None
+    memory_count: int | None = None
+    memory_over: int | None = None
+    knowledge: Path | None = None
     remember: int = 0
     remember_over: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -113,12 +123,18 @@ class DreamConfig:
         if self.seed < 0:
             raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
         remembering_of(self.remember, self.remember_over)
+        if self.memory is None and (self.memory_count or self.memory_over):
+            raise ConfigurationError("say how the model reads its memory: --memory reflected.")
 
     def identity(self) -> dict[str, Any]:
         """Return what two calls must share for the second to go on with the first, as JSON."""
         free = ["out", "model", "steps", "save_every", "device"]
         free += [] if self.remember else ["remember", "remember_over"]
+        free += [] if self.memory else ["memory", "memory_count", "memory_over"]
+        free += [] if self.knowledge else ["knowledge"]
         chosen = {name: value for name, value in asdict(self).items() if name not in free}
+        if self.knowledge:
+            chosen["knowledge"] = str(self.knowledge)
         chosen["modalities"] = list(self.modalities) if self.modalities else None
         return chosen | {"settings": dict(self.settings)}
 
@@ -184,11 +200,21 @@ def open_dream(config: DreamConfig, model: WorldGPT) -> ImaginedVecEnv | MemoryV
         temperature=config.temperature,
         max_uncertainty=config.max_uncertainty,
         uncertainty_penalty=config.uncertainty_penalty,
+        memory=_memory(config),
+        knowledge=config.knowledge,
         reward_scale=1 / max(abs(bins.low), abs(bins.high)),
         seed=config.seed,
         device=config.device,
     )
     return remembered(dream, config.remember, config.remember_over)
+
+
+def _memory(config: DreamConfig) -> MemoryConfig | None:
+    """Return what the model remembers."""
+    if config.memory is None:
+        return None
+    count = {} if config.memory_count is None else {"count": config.memory_count}
+    return MemoryConfig(config.memory, horizon=config.memory_over, **count)
 
 
 def build_agent(config: DreamConfig, env: Any) -> BaseAlgorithm:

@@ -26,7 +26,7 @@ from worldgpt_env.start_states import StartStates
 
 from .histories import Histories
 from .observers import ProgressObserver
-from .windows import WindowSampler, encode_recording
+from .windows import EncodedRecording, WindowSampler, encode_recording
 from .worldnet.format.load import load_recording
 
 Source = Callable[[Tensor, int], Contexts]
@@ -45,6 +45,8 @@ class TuneConfig:
         scenarios: learn from episodes of these alone; from all by default.
         shortest: fewest transitions of a history (WorldGPT §4.2 draws from 2 to 5).
         longest: most transitions of a history.
+        horizon: the transitions of a history are spread evenly over so many steps; they are the
+            last ones by default.
         retrieved: transitions that are read from the knowledge base.
         updates: optimiser steps.
         rows: transitions of a batch.
@@ -59,6 +61,7 @@ class TuneConfig:
     scenarios: tuple[str, ...] = ()
     shortest: int = 2
     longest: int = 5
+    horizon: int | None = None
     retrieved: int = 3
     updates: int = 400
     rows: int = 256
@@ -71,6 +74,11 @@ class TuneConfig:
             raise ConfigurationError(
                 f"histories of {self.shortest} to {self.longest} and {self.retrieved} retrieved "
                 "transitions cannot be; use at least 1, and the shorter first."
+            )
+        if self.horizon is not None and self.horizon < self.longest:
+            raise ConfigurationError(
+                f"{self.longest} transitions cannot be spread over {self.horizon} steps; raise "
+                "--horizon, or leave it out."
             )
         if min(self.updates, self.rows) < 1:
             raise ConfigurationError(f"updates {self.updates} and rows {self.rows} start at 1.")
@@ -89,7 +97,7 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
     recording = load_recording(list(config.data)).of(config.scenarios)
     data = encode_recording(model, recording)
     sources: list[tuple[Source, tuple[int, int]]] = [
-        (Histories(data).contexts, (config.shortest, config.longest))
+        (_remembered(data, config.horizon), (config.shortest, config.longest))
     ]
     if config.knowledge is not None:
         from .knowledge import neighbours
@@ -126,6 +134,11 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
     }
     save_tuned(config, model, summary)
     return summary
+
+
+def _remembered(data: EncodedRecording, horizon: int | None) -> Source:
+    histories = Histories(data)
+    return lambda moments, count: histories.contexts(moments, count, horizon)
 
 
 def with_reflector(model: WorldGPT) -> ContextReflector:

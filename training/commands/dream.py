@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hyper-parameters, as learning_rate=3e-4 net_arch=[64,64]",
     )  # fmt: skip
     parser.add_argument("--save-every", type=int, help="imagined steps between two saves")
-    parser.add_argument("--remember", type=int, metavar="N", help="past observations it sees")
+    parser.add_argument("--memory", choices=("raw", "reflected"), help="the model reads past steps")
+    parser.add_argument("--memory-count", type=int, metavar="N", help="so many")
+    parser.add_argument("--memory-over", type=int, metavar="STEPS", help="spread over these")
+    parser.add_argument("--knowledge", type=Path, metavar="DIR", help="the model reads this base")
+    parser.add_argument("--remember", type=int, metavar="N", help="that the agent sees again")
     parser.add_argument("--remember-over", type=int, metavar="STEPS", help="spread over these")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--device", help="cpu (default) or cuda")

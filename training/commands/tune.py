@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenarios", nargs="+", help="learn from these alone")
     parser.add_argument("--shortest", type=int, help="fewest steps of a history")
     parser.add_argument("--longest", type=int, help="most steps of a history")
+    parser.add_argument("--horizon", type=int, help="steps that a history is spread over")
     parser.add_argument("--retrieved", type=int, help="transitions read from the knowledge")
     parser.add_argument("--updates", type=int)
     parser.add_argument("--rows", type=int, help="transitions of a batch")

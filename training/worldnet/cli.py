@@ -11,6 +11,7 @@ COMMANDS = {
     "inspect": "what a WorldNet folder holds: splits, modalities, compositions, broken files",
     "build": "make a WorldNet folder from recordings or from the annotations of data sets",
     "evaluate": "judge a model on all combinations of modalities, beside its baselines",
+    "sequences": "judge a model step after step, with and without its memory",
     "compare": "put the figures of several evaluations side by side",
     "curves": "draw the held-out losses of several trainings, class by class",
 }

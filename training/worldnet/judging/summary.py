@@ -75,7 +75,7 @@ def cell_draws(cell: Cell, weights: np.ndarray, episode: np.ndarray) -> tuple[Dr
     """
     if not len(cell.rows):
         return {}, ""
-    mean = _averager(weights, episode[cell.rows])
+    mean = averager(weights, episode[cell.rows])
     scores = cell.scores
     found = {name: mean(scores[name]) for name in (*MEANS, *BASELINES) if name in scores}
     rivals = {"skill": "copy", "skill_static": "static"}
@@ -105,7 +105,7 @@ def with_skills(draws: Draws) -> Draws:
     return whole | {n: skill(draws[n + MODEL], draws[n + RIVAL]) for n in figures}
 
 
-def _averager(weights: np.ndarray, episode: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def averager(weights: np.ndarray, episode: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Return what averages a figure ``(n,)`` under each draw, ``(1 + S,)``, NaN rows left out."""
     size = weights.shape[1]
 
