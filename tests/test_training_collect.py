@@ -8,18 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import minari
 import numpy as np
 import pytest
+from stable_baselines3 import PPO
 from tiny_world import TinyWorld
 
 from worldgpt_env import make_world
 from worldgpt_env.errors import CheckpointError, ConfigurationError
 from worldgpt_env.training.collect import CollectConfig, collect
 from worldgpt_env.training.dataset import Episode, RecordingError
+from worldgpt_env.training.imagination import DreamConfig, dream
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.worlds import registry
 
@@ -281,15 +285,50 @@ def test_a_policy_that_sees_latents_acts_in_the_real_world(
         relive(TinyWorld(), episode)
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.5])
+def test_a_policy_that_remembers_sees_every_moment_of_its_episode(
+    tmp_path: Path,
+    tiny_model: Any,
+    tiny_folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+    epsilon: float,
+) -> None:
+    dreamt = DreamConfig(tmp_path / "policy", tiny_folder, steps=16, num_envs=2, remember=2)
+    dream(replace(dreamt, settings={"n_steps": 8, "net_arch": [8]}))
+    shown = []
+    predict = PPO.predict
+
+    def spy(self: PPO, observation: Any, *rest: Any, **options: Any) -> Any:
+        shown.append(observation)
+        return predict(self, observation, *rest, **options)
+
+    monkeypatch.setattr(PPO, "predict", spy)
+    policy = str(tmp_path / "policy")
+    collect(config(tmp_path / "r", policy=policy, steps=30, epsilon=epsilon))
+    moments = iter(shown)
+    for episode in Recording.load(tmp_path / "r").episodes:
+        states = tiny_model.encode({str(m): x for m, x in episode.observations.items()})
+        seen = tiny_model.latent(states)["image"].numpy()
+        for number in range(len(episode)):
+            told = next(moments)
+            assert np.array_equal(told["image"][0], seen[number])
+            assert np.array_equal(told["first_image"][0], seen[0])
+            assert told["past"].sum() == min(number, 2)
+    assert next(moments, None) is None
+
+
 def test_epsilon_is_the_share_of_random_actions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Always:
-        def predict(self, observation: Any, deterministic: bool) -> tuple[np.ndarray, None]:
+        def predict(
+            self, observation: Any, state: None, deterministic: bool
+        ) -> tuple[np.ndarray, None]:
             assert not deterministic and observation["image"].shape == (1, 32, 32, 3)
             return np.array([1]), None
 
-    monkeypatch.setattr("worldgpt_env.policies.store.read_policy", lambda path: None)
+    record = SimpleNamespace(extra={})
+    monkeypatch.setattr("worldgpt_env.policies.store.read_policy", lambda path: record)
     monkeypatch.setattr("worldgpt_env.policies.store.load_policy", lambda path: Always())
     monkeypatch.setattr(
         "worldgpt_env.training.evaluate.eyes", lambda record, world: lambda seen: seen

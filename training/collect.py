@@ -157,9 +157,10 @@ class _Actor:
 
     def __call__(self, observation: dict[str, np.ndarray]) -> Any:
         """Return the action at ``observation``."""
-        if self._policy is None or self._generator.random() < self._epsilon:
-            return self._space.sample()
-        return self._policy(observation)
+        explores = self._policy is None or self._generator.random() < self._epsilon
+        if self._policy is not None and (self._policy.remembers or not explores):
+            action = self._policy(observation)
+        return self._space.sample() if explores else action
 
 
 class _Policy:
@@ -170,20 +171,26 @@ class _Policy:
         from worldgpt_env.policies.store import load_policy, read_policy  # these import torch
 
         from .evaluate import eyes
+        from .remembering import known_memory, with_memory
 
-        self._see = eyes(read_policy(path), world)
-        self._algorithm = load_policy(path)
+        record = read_policy(path)
+        self._see = eyes(record, world)
+        self._algorithm = with_memory(load_policy(path), record.extra)
+        self.remembers = known_memory(record.extra) is not None  # it has to see every moment
+        self._state: Any = None
 
     def begin(self, seed: int) -> None:
-        """Seed the draws of the policy."""
+        """Seed the draws of the policy, and let it forget the episode before."""
         import torch
 
         torch.manual_seed(seed)
+        self._state = None
 
     def __call__(self, observation: dict[str, np.ndarray]) -> Any:
         """Return a drawn action."""
         seen = self._see({key: value[None] for key, value in observation.items()})
-        return self._algorithm.predict(seen, deterministic=False)[0][0]
+        actions, self._state = self._algorithm.predict(seen, self._state, deterministic=False)
+        return actions[0]
 
 
 def _cpu_seconds() -> float:

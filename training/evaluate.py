@@ -16,14 +16,13 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.opening import open_model
 from worldgpt_env.past import observed_now
 from worldgpt_env.policies.baselines import Predictor, RandomPolicy
-from worldgpt_env.policies.memory_vec_env import RememberingPolicy
 from worldgpt_env.policies.planning import Planner, build_planner
 from worldgpt_env.policies.store import PolicyRecord, load_policy, read_policy, weights_sha256
 from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import World, make_world
 from worldgpt_env.wrappers import check_match, encode_latent
 
-from .remembering import known_memory
+from .remembering import with_memory
 from .statistics import mean_interval, success_interval
 from .stopwatch import Stopwatch
 
@@ -199,8 +198,7 @@ def _agent(config: EvaluateConfig, known: _Known, world: World) -> tuple[Predict
         allow_code_execution=config.allow_code_execution,
         algorithm=config.algo,
     )
-    remembering = known_memory(known.record.extra) if known.record else None
-    return (RememberingPolicy(policy, remembering) if remembering else policy), see
+    return with_memory(policy, known.record.extra if known.record else {}), see
 
 
 def _plainly(observation: Observation) -> Observation:

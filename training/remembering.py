@@ -9,7 +9,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.past import Remembering
-from worldgpt_env.policies.memory_vec_env import MemoryVecEnv
+from worldgpt_env.policies.baselines import Predictor
+from worldgpt_env.policies.memory_vec_env import MemoryVecEnv, RememberingPolicy
 
 Env = TypeVar("Env", bound=VecEnv)
 KEY = "remembering"
@@ -44,3 +45,14 @@ def told_memory(count: int, horizon: int | None) -> dict[str, Any]:
 def known_memory(extra: Mapping[str, Any]) -> Remembering | None:
     """Return what a stored policy was trained to remember."""
     return Remembering(*extra[KEY]) if KEY in extra else None
+
+
+def with_memory(policy: Predictor, extra: Mapping[str, Any]) -> Predictor:
+    """Return a stored policy as it acts in a world that does not remember.
+
+    Args:
+        policy: as it was loaded.
+        extra: what is stored beside it.
+    """
+    remembering = known_memory(extra)
+    return RememberingPolicy(policy, remembering) if remembering else policy
