@@ -20,11 +20,12 @@ from worldgpt_env.training.worldnet.judging.plot import mean_line, ticks
 DRAWS = np.random.default_rng(0).normal(0.0, 0.1, 400)
 
 
-def write(path: Path, skill: float, each: list[float], test: str = "abc") -> Path:
+def write(path: Path, skill: float, each: list[float], test: str = "abc", models: str = "") -> Path:
     """Write figures whose draws lie around ``skill``."""
     part: dict[str, Any] = {"skill": {"value": skill, "each": each}, "skill_allowed": None}
     draws = {"all": {"skill": [skill, *(skill + DRAWS)]}}
     figures = {"test": test, "seed": 0, "classes": {"all": part}, "draws": draws}
+    figures["models"] = [f"{models or path.stem}-{n}" for n in range(len(each))]
     path.write_text(json.dumps(figures | {"combinations": {"image>image": part}}))
     return path
 
@@ -46,6 +47,17 @@ def test_differences_are_paired_where_the_transitions_are_the_same(tmp_path: Pat
     assert apart["classes"]["all"]["skill"]["models"] is None  # one model has no spread
     assert paired["combinations"]["image>image"]["skill"]["episodes"] is None
     assert paired["classes"]["all"]["skill_allowed"]["difference"] is None
+
+
+def test_the_same_models_are_compared_one_by_one(tmp_path: Path) -> None:
+    alone = write(tmp_path / "alone.json", 0.1, [0.0, 0.1, 0.2], models="m")
+    shown = write(tmp_path / "shown.json", 0.2, [0.1, 0.21, 0.29], models="m")
+    part = compare(CompareConfig((alone, shown)))["others"]["shown"]
+    assert part["same_models"]
+    half = 4.3027 * 0.01 / 3**0.5  # of the gains .1, .11 and .09
+    assert part["classes"]["all"]["skill"]["models"] == pytest.approx(
+        [0.1 - half, 0.1 + half], abs=1e-5
+    )
 
 
 def test_the_command_compares(tmp_path: Path, capsys) -> None:

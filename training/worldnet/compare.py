@@ -13,7 +13,7 @@ import numpy as np
 
 from worldgpt_env.model.errors import ConfigurationError
 
-from ..statistics import difference_interval, percentile_interval
+from ..statistics import difference_interval, mean_interval, percentile_interval
 from ..tables import markdown_table, number
 from .judging.heatmap import value_of
 from .judging.ledger import KEPT_DRAWS
@@ -49,8 +49,9 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     Returns:
         Per other evaluation ``paired`` (the same held-out transitions), and per class and
         combination the ``first`` and ``second`` value of each skill and their ``difference``, with
-        ``episodes`` bounds (from the bootstrap draws; classes only) and ``models`` bounds (Welch's
-        t over models; two of each at least).
+        ``episodes`` bounds (from the bootstrap draws; classes only) and ``models`` bounds (over
+        models, two of each at least: Student's t of the differences where both judge the same
+        models, as with and without knowledge, and else Welch's t).
 
     Raises:
         ConfigurationError: a file is none of an evaluation.
@@ -78,7 +79,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     paired = first["test"] == second["test"] and first["seed"] == second["seed"]
-    found: dict[str, Any] = {"paired": paired}
+    same = first["models"] == second["models"]
+    found: dict[str, Any] = {"paired": paired, "same_models": same}
     for group in ("classes", "combinations"):
         shared = [name for name in first[group] if name in second[group]]
         found[group] = {}
@@ -90,6 +92,7 @@ def _compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, A
                     [side.get(figure) for side in sides],
                     [part.get(figure) for part in draws] if group == "classes" else [None, None],
                     paired,
+                    same,
                 )
                 for figure in KEPT_DRAWS
             }
@@ -100,6 +103,7 @@ def _difference(
     sides: Sequence[Mapping[str, Any] | None],
     draws: Sequence[Sequence[float | None] | None],
     paired: bool,
+    same_models: bool,
 ) -> dict[str, Any]:
     one, other = sides
     values = {"first": value_of(one), "second": value_of(other)}
@@ -117,7 +121,12 @@ def _difference(
         interval = percentile_interval(drawn[1] - drawn[0])
         found["episodes"] = None if interval is None else [interval.low, interval.high]
     if min(len(one["each"]), len(other["each"])) > 1:
-        over = difference_interval(one["each"], other["each"])
+        gains = np.subtract(other["each"], one["each"]) if same_models else None
+        over = (
+            difference_interval(one["each"], other["each"])
+            if gains is None
+            else mean_interval(gains)
+        )
         found["models"] = [over.low, over.high]
     return found
 
@@ -161,7 +170,7 @@ def run(**options: Any) -> dict[str, Any]:
     figures = compare(CompareConfig(tuple(options["files"]), names))
     print(
         "[a, b]: 95 % over held-out episodes (cluster bootstrap); {a, b}: 95 % over models "
-        "(Welch's t)."
+        "(Student's t where both judge the same models, else Welch's)."
     )
     titles = {"skill": "Skill over copying", "skill_allowed": "Skill over the best allowed"}
     for figure, title in titles.items():
