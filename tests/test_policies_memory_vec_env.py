@@ -10,14 +10,15 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
-from worldgpt_env.errors import ConfigurationError
+from worldgpt_env.errors import ConfigurationError, MissingHeadError
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.past import Past, Remembering, observed_now
 from worldgpt_env.policies import ImaginedVecEnv, LatentExtractor, MemoryVecEnv
 from worldgpt_env.policies.memory_vec_env import RememberingPolicy
 from worldgpt_env.policies.store import load_policy, read_policy, save_policy
 from worldgpt_env.start_states import StartStates
-from worldgpt_env.training.imagination import DreamConfig, dream
+from worldgpt_env.training.imagination import DreamConfig, dream, open_dream
 from worldgpt_env.training.remembering import known_memory
 
 SPACE = spaces.Dict(text=spaces.Box(-1.0, 1.0, (1,)), audio=spaces.Box(-1.0, 1.0, (2,)))
@@ -132,3 +133,19 @@ def test_a_cut_run_goes_on_with_what_was_remembered(tiny_folder: str, tmp_path: 
     assert known_memory(extra) == Remembering(2, 6)
     with pytest.raises(ConfigurationError, match="remember_over"):
         DreamConfig(tmp_path, remember_over=3)
+
+
+def test_in_a_dream_the_model_reads_what_it_is_told_to(tiny_folder: str, tmp_path: Path) -> None:
+    asked = DreamConfig(tmp_path / "a", tiny_folder, memory="raw", memory_count=2, memory_over=9)
+    simulator = open_dream(asked, WorldGPT.from_pretrained(tiny_folder)).simulator
+    assert simulator.config.memory == MemoryConfig("raw", count=2, horizon=9)
+    plain = DreamConfig(tmp_path / "a", tiny_folder)
+    assert "memory" not in plain.identity() and "knowledge" not in plain.identity()
+    assert asked.identity() == plain.identity() | {
+        "memory": "raw", "memory_count": 2, "memory_over": 9
+    }  # fmt: skip
+    known = DreamConfig(tmp_path / "a", tiny_folder, knowledge=tmp_path / "none")
+    with pytest.raises(MissingHeadError, match="no reflector"):
+        open_dream(known, WorldGPT.from_pretrained(tiny_folder))
+    with pytest.raises(ConfigurationError, match="--memory reflected"):
+        DreamConfig(tmp_path, memory_over=9)

@@ -14,6 +14,7 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
+from worldgpt_env.training import knowledge as module
 from worldgpt_env.training.cli import main
 from worldgpt_env.training.knowledge import knowledge_from, neighbours
 from worldgpt_env.training.recording import Episode, Recording
@@ -106,3 +107,19 @@ def test_the_command_writes_a_base_that_the_model_reads(
     assert main([*words, "--out", str(tmp_path / "none"), "--per-scenario", "0"]) == 2
     with pytest.raises(ConfigurationError, match="per_scenario"):
         knowledge_from(model, recording, per_scenario=0)
+
+
+def test_a_base_can_be_of_one_split_and_some_scenarios(
+    model: WorldGPT, recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = {"train": recording, "knowledge": recording.of(["odd"])}
+    monkeypatch.setattr(module, "load_recording", lambda paths, split: splits[split])
+    folder, words = save_model(model, tmp_path / "model"), ["--data", "d", "--out"]
+    for name, chosen, scenarios in (
+        ("all", [], ("even", "odd")),
+        ("even", ["--scenarios", "even"], ("even",)),
+        ("apart", ["--split", "knowledge"], ("odd",)),
+    ):
+        line = ["knowledge", "--model", folder, *words, str(tmp_path / name), *chosen]
+        assert main(line) == 0
+        assert Knowledge.load(tmp_path / name, model).scenarios == scenarios

@@ -129,6 +129,11 @@ def test_a_history_is_what_went_before_in_the_same_episode(
     place = data.state[Modality.VECTOR]
     assert torch.equal(contexts.next[Modality.VECTOR][1, -1], place[first + 1].long())
     assert torch.equal(contexts.state[Modality.VECTOR][2, -1], place[first + steps - 2].long())
+    spread = Histories(data).contexts(moments[2:], 2, horizon=100)
+    ends = place[torch.tensor([first, first + steps - 2])].long()
+    assert torch.equal(spread.state[Modality.VECTOR][0], ends)  # the first and the last step
+    with pytest.raises(ConfigurationError, match="spread over 3"):
+        TuneConfig(Path("model"), (Path("data"),), Path("out"), horizon=3)
 
 
 def test_tuning_changes_the_reflector_and_nothing_else(
