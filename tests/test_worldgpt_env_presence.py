@@ -9,7 +9,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import data_equivalence
 from safetensors.torch import load_file
-from tiny_world import SPECS, TinyEpisode, TinyRecording, tiny_recording
+from tiny_world import SPECS, TinyEpisode, TinyRecording, build_model, tiny_recording
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import Modality
@@ -148,3 +148,21 @@ def test_dreams_over_partial_states_keep_every_promise(settings: dict[str, Any])
     dreams.set_options({"index": place(settings["start_states"], 3)})
     dreams.reset()
     assert dreams.reset_infos[2]["absent"] == ("audio", "text")
+
+
+def test_info_names_a_combination_that_was_never_trained(partial_states: StartStates) -> None:
+    whole = "+".join(map(str, SPECS))
+    known = [f"{whole}>{whole}", f"{whole.replace('audio+', '')}>{whole}"]
+    model = build_model(combinations=known)
+    settings = {"model": model, "start_states": partial_states}
+    env = gym.make("WorldGPT-v0", **settings)
+    for episode, untrained in ((0, False), (1, False), (3, True)):
+        _, info = env.reset(seed=0, options={"index": place(partial_states, episode)})
+        assert ("untrained" in info) is untrained
+    wanted = f"{whole.replace('audio+', '').replace('text+', '')}>{whole}"
+    assert info["untrained"] == wanted
+    envs = gym.make_vec("WorldGPT-v0", 2, **settings)
+    starts = [place(partial_states, episode) for episode in (0, 3)]
+    _, infos = envs.reset(seed=0, options={"index": starts})
+    assert infos["untrained"].tolist() == [None, wanted]
+    assert infos["_untrained"].tolist() == [False, True]

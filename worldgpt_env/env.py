@@ -106,6 +106,8 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     | start_index  | after `reset` only: number of the start state, -1 if it is none of them     |
     | match        | after a `reset` with words: how well the state fits them, in [0, 1]         |
     | absent       | after a `reset` into a state that lacks modalities: a tuple of their keys   |
+    | untrained    | after a `reset` into a state whose modalities the model was never trained   |
+    |              | to predict from: the combination, as `image>image+audio`                    |
     | memory       | with `memory`: how many past steps were read; 0 after `reset`               |
     | knowledge    | with `knowledge`: `index`, `distance`, `episode` and `scenario` of each of  |
     |              | the transitions that were read, the nearest first; -1 where there is none   |

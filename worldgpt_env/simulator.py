@@ -14,6 +14,7 @@ from torch import Tensor
 
 from worldgpt_env.model import Imagination, WorldGPT
 from worldgpt_env.model.batch import Prediction, Presence, State
+from worldgpt_env.model.curriculum import Combination
 from worldgpt_env.model.modalities import Modality, TextSpec
 
 from .cognition import Cognition, as_knowledge, as_memory
@@ -129,6 +130,7 @@ class Simulator:
         """Return what ``info`` says of the start of a row that has just been reset.
 
         ``start_index``; ``match`` if words were asked for; ``absent`` if modalities are missing;
+        ``untrained`` if the model was never trained to predict from those that are there;
         ``memory`` if there is one, 0.
         """
         info: dict[str, Any] = {"start_index": int(self._rows.start_index[row])}
@@ -136,8 +138,13 @@ class Simulator:
             info["memory"] = 0
         if self._rows.match[row] >= 0:
             info["match"] = float(self._rows.match[row])
-        missing = absent_keys(self._present, row)
-        return info | ({"absent": missing} if missing else {})
+        if missing := absent_keys(self._present, row):
+            info["absent"] = missing
+        there = tuple(m for m in self.specs if str(m) not in missing)
+        asked = Combination(there, tuple(self.specs))
+        if self.model.config.combinations is not None and not self.model.was_trained_on(asked):
+            info["untrained"] = asked.name
+        return info
 
     # episodes -----------------------------------------------------------------------------------
 

@@ -217,7 +217,7 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
         }
         infos = _masked(values, mask)
         starts = {row: self.simulator.start_info(row) for row in chosen.tolist()}
-        for key, empty in (("match", 0.0), ("absent", None), ("memory", 0)):
+        for key, empty in (("match", 0.0), ("absent", None), ("untrained", None), ("memory", 0)):
             having = [row for row, start in starts.items() if key in start]
             if having:
                 column = np.full(self.num_envs, empty)  # None: of objects
