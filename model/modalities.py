@@ -104,10 +104,17 @@ class TextSpec:
     """Words in a fixed number of slots, ``(slots,)`` int64 ids into ``vocabulary``.
 
     Id 0 is the empty word that fills unused slots, id 1 is ``<unknown>``.
+
+    Attributes:
+        slots: words at most.
+        vocabulary: all words there are; their places are the ids.
+        ordered: the order of words matters, as in "red ball blue key"; what a policy sees then
+            tells the word of each slot, else only which words there are.
     """
 
     slots: int
     vocabulary: tuple[str, ...]
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a vocabulary without the two reserved words, or with a word twice."""
@@ -121,9 +128,9 @@ class TextSpec:
             raise ConfigurationError("the vocabulary holds a word twice.")
 
     @classmethod
-    def of(cls, words: list[str], slots: int) -> TextSpec:
+    def of(cls, words: list[str], slots: int, ordered: bool = False) -> TextSpec:
         """Build the spec of a closed vocabulary from its ``words`` (sorted, each kept once)."""
-        return cls(slots, ("", "<unknown>", *sorted(set(words) - {"", "<unknown>"})))
+        return cls(slots, ("", "<unknown>", *sorted(set(words) - {"", "<unknown>"})), ordered)
 
     @property
     def shape(self) -> tuple[int, ...]:

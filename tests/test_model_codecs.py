@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from codec_samples import (
@@ -28,7 +29,7 @@ from worldgpt_env.model.codecs.codec import check_collapse
 from worldgpt_env.model.codecs.image import ImageCodec
 from worldgpt_env.model.codecs.spectrum import Spectrum, mel_filters
 from worldgpt_env.model.errors import CodecCollapseError, ConfigurationError
-from worldgpt_env.model.modalities import AudioSpec, ImageSpec, Modality, ModalitySpec
+from worldgpt_env.model.modalities import AudioSpec, ImageSpec, Modality, ModalitySpec, TextSpec
 
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: type(spec).__name__)
 
@@ -374,3 +375,17 @@ def test_numbers_outside_their_range_are_refused_but_not_their_rounding() -> Non
         raw[0, 0] = wrong
         with pytest.raises(ConfigurationError, match="'ammo' is"):
             codec.encode(raw)
+
+
+def test_a_policy_sees_the_order_of_words_where_it_matters() -> None:
+    words = ["key", "ball", "left", "right"]
+    sentences = ["key left ball right", "ball left key right", "key"]
+    for ordered, distinct in ((False, 2), (True, 3)):
+        spec = TextSpec.of(words, 5, ordered)
+        codec = build_codec(spec)
+        codes = codec.encode(torch.from_numpy(np.stack([spec.encode(s) for s in sentences])))
+        latent = codec.latent(codes)
+        assert latent.shape == (3, codec.latent_size) and len(latent.unique(dim=0)) == distinct
+        assert latent.sum(1).tolist() == [4, 4, 1]  # empty slots are nothing
+        certain = torch.nn.functional.one_hot(codes, codec.levels).float()  # (B, L, 1, V)
+        assert torch.equal(codec.expected_latent(certain), latent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,9 +13,9 @@ from safetensors.torch import load_file
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.curriculum import Combination, Kind, combinations
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.modalities import ActionSpec, Modality, TextSpec
 from worldgpt_env.training.histories import Histories
-from worldgpt_env.training.recording import Recording
+from worldgpt_env.training.recording import Episode, Recording
 from worldgpt_env.training.train import TrainConfig, train
 from worldgpt_env.training.tuning import TuneConfig, tune
 from worldgpt_env.training.windows import described, encode_recording
@@ -149,3 +150,37 @@ def test_tuning_changes_the_reflector_and_nothing_else(
     assert new and all(name.startswith("reflector.") for name in new)
     assert json.loads((tmp_path / "tuned" / "tuning.json").read_text())["updates"] == 20
     assert WorldGPT.from_pretrained(tmp_path / "tuned").reflector is not None
+
+
+def test_a_model_that_was_shown_histories_reads_its_memory(tmp_path: Path) -> None:
+    """A word is told at the start and asked for later: nothing but the past says which it was."""
+    spec, generator = TextSpec.of(["red", "blue", "dark", "ask"], 1), np.random.default_rng(0)
+    episodes = []
+    for seed in range(60):
+        words = [str(generator.choice(["red", "blue"])), "dark", "ask"]
+        moments = np.stack([spec.encode(word) for word in [*words, words[0]]])
+        episodes.append(
+            Episode({Modality.TEXT: moments}, np.zeros(3, np.int64), np.zeros(3), True, False, seed)
+        )
+    told = Recording("told", {Modality.TEXT: spec}, ActionSpec("discrete", (2,), ("go", "wait")), episodes)
+    told.save(tmp_path / "recording")
+    right = {}
+    for share in (0.0, 0.6):
+        out = tmp_path / f"{share}"
+        settings = {"updates": 200, "rows": 32, "length": 1, "context": 1, "histories": share}
+        train(TrainConfig((tmp_path / "recording",), out, "small", **settings), Notebook())  # type: ignore[arg-type]
+        model = WorldGPT.from_pretrained(out)
+        data = encode_recording(model, told)
+        asked = torch.from_numpy(data.first) + 2
+        contexts = Histories(data).contexts(asked, 2)
+        state = {m: codes[asked].long() for m, codes in data.state.items()}
+        said = model.predict(state, data.action[asked], contexts=contexts, reflected=False)
+        answer = data.state[Modality.TEXT][asked + 1].long()
+        right[share] = float((said.state[Modality.TEXT] == answer).float().mean())
+    assert right[0.6] > 0.95 > 0.75 > right[0.0]
+
+
+def test_histories_need_room() -> None:
+    for wrong in ({"histories": 1.0}, {"histories": 0.5, "histories_over": 4}):
+        with pytest.raises(ConfigurationError, match="histories"):
+            TrainConfig((Path("data"),), Path("out"), **wrong)  # type: ignore[arg-type]

@@ -14,6 +14,9 @@ from worldgpt_env.model.cognition.contexts import Contexts
 
 from .windows import EncodedRecording
 
+SHORTEST, LONGEST = 2, 5
+"""Transitions of a history (WorldGPT §4.2)."""
+
 
 def transitions_at(data: EncodedRecording, before: Tensor, valid: Tensor) -> Contexts:
     """Return transitions of a recording as contexts.

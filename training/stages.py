@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.trainer import Stage, Trainer
 from worldgpt_env.model.worldgpt import WorldGPT
 
+from .histories import LONGEST, SHORTEST, Histories
 from .recording import Recording
 from .windows import EncodedRecording, WindowSampler, described, has, sample_moments
 
@@ -105,24 +107,39 @@ class Lessons:
                 (config.length, config.rows), (1, config.rows * config.length)
             )
         )  # fmt: skip
+        self.histories = Histories(data)
         self.device = torch.device(config.device)
 
     def loss(self, update: int) -> LossOutput:
         """Return the loss of ``update`` under its combination."""
-        sampler = self.singles if update < self.single_until else self.windows
+        recalled = self._recalled(update)
+        sampler = self.singles if recalled or update < self.single_until else self.windows
         batch = sampler.batch(update)
         lesson = self.curriculum.combination(update, self.single_until or self.updates)
+        reading = None
         if self._describes(update):
             lesson, batch = Combination((Modality.TEXT,), self.whole), described(batch)
+        elif recalled:
+            moments = sampler.moments(update)[0][:, 0]
+            contexts = self.histories.contexts(moments, recalled, self.config.histories_over)
+            batch = dataclasses.replace(batch, contexts=contexts)
+            reading = self.model.reading(recalled, reflected=False)
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=low_precision_pays(self.device)
         ):
             output = self.model(
-                batch.to(self.device), lesson.inputs, lesson.outputs, self.config.weights
+                batch.to(self.device), lesson.inputs, lesson.outputs, self.config.weights, reading
             )
         if self.curriculum.schedule == "complete":
             return output
         return LossOutput(output.loss, {f"loss/{lesson.kind}": output.metrics["state"]})
+
+    def _recalled(self, update: int) -> int:
+        """Return how many earlier transitions ``update`` is shown; mostly none."""
+        generator = np.random.default_rng([self.config.seed, 17, update])
+        if generator.random() >= self.config.histories:
+            return 0
+        return int(generator.integers(SHORTEST, LONGEST + 1))
 
     def _describes(self, update: int) -> bool:
         able = self.model.action_spec.kind == "text" and Modality.TEXT in self.whole

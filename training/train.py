@@ -27,6 +27,7 @@ from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
 from .card import write_card
+from .histories import LONGEST
 from .observers import ProgressObserver
 from .recording import Recording
 from .stages import HeldOut, check_codecs, train_codecs, train_dynamics
@@ -70,6 +71,10 @@ class TrainConfig:
         sequences: share of the updates, the last ones, that learn windows of ``length``; the
             others learn single transitions, as many of them. The schedule ``complete`` learns
             windows alone.
+        histories: share of the updates that learn single transitions and are shown 2 to 5 earlier
+            ones of the same episode, as they are: without it a model is shown none before
+            ``worldgpt tune``, and reads its memory raw only by chance.
+        histories_over: steps that they are spread over; they are the last ones by default.
         watch_every: updates between two looks at the held-out loss of each class.
         codecs_from: a model whose codecs are taken as they are.
         scenarios: learn from episodes of these scenarios alone; from all by default.
@@ -102,6 +107,8 @@ class TrainConfig:
     schedule: str = "complete"
     without: tuple[str, ...] = ()
     sequences: float = 0.2
+    histories: float = 0.0
+    histories_over: int | None = None
     watch_every: int = 100
     codecs_from: Path | None = None
     scenarios: tuple[str, ...] = ()
@@ -118,11 +125,15 @@ class TrainConfig:
         for name in ("rows", "length", "horizon"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
-        for name in ("event_share", "blurred"):
+        for name in ("event_share", "blurred", "histories"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be in [0, 1).")
         if not 0 < self.held_out < 1:
             raise ConfigurationError(f"held_out is {self.held_out}; it must be in (0, 1).")
+        if self.histories_over is not None and self.histories_over < LONGEST:
+            raise ConfigurationError(
+                f"histories_over is {self.histories_over}; {LONGEST} transitions need as many."
+            )
         if not 0 < self.share <= 1 or not 0 <= self.sequences <= 1:
             raise ConfigurationError(
                 f"share {self.share} must be in (0, 1] and sequences {self.sequences} in [0, 1]."

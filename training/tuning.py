@@ -24,7 +24,7 @@ from worldgpt_env.model.trainer import Observer, Stage, Trainer
 from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
-from .histories import Histories
+from .histories import LONGEST, SHORTEST, Histories
 from .observers import ProgressObserver
 from .windows import EncodedRecording, WindowSampler, encode_recording
 from .worldnet.format.load import load_recording
@@ -59,8 +59,8 @@ class TuneConfig:
     out: Path
     knowledge: Path | None = None
     scenarios: tuple[str, ...] = ()
-    shortest: int = 2
-    longest: int = 5
+    shortest: int = SHORTEST
+    longest: int = LONGEST
     horizon: int | None = None
     retrieved: int = 3
     updates: int = 400

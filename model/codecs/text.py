@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ..errors import ConfigurationError
 from ..modalities import Modality, TextSpec
@@ -32,7 +33,7 @@ class TextCodec(Codec):
             grid=(1, spec.slots),
             digits=1,
             levels=words,
-            latent_size=words,
+            latent_size=spec.slots * words if spec.ordered else words,
         )
 
     def fit_statistics(self, raw: Tensor) -> None:
@@ -55,7 +56,12 @@ class TextCodec(Codec):
         return codes.squeeze(-1).clone()  # (B, L)
 
     def latent(self, codes: Tensor) -> Tensor:
-        """Return the bag of words ``(B, V)``, 1 where a word is; the empty word never is."""
+        """Return the bag of words ``(B, V)``, 1 where a word is; the empty word never is.
+
+        Where the order of words matters there is one for every slot, ``(B, L V)``.
+        """
+        if self.spec.ordered:
+            return self._in_order(one_hot(codes.squeeze(-1), self.levels).float())
         bag = torch.zeros(codes.shape[0], self.levels, device=codes.device)
         bag.scatter_(1, codes.squeeze(-1), 1.0)
         bag[:, 0] = 0.0
@@ -64,11 +70,21 @@ class TextCodec(Codec):
     def expected_latent(self, probabilities: Tensor) -> Tensor:
         """Return how likely each word occurs, ``(B, V)``, given ``probabilities`` ``(B, L, 1, V)``.
 
-        The sum over the slots, at most 1: the slots do not say what they exclude.
+        The sum over the slots, at most 1: the slots do not say what they exclude. Where the order
+        matters, how likely each word stands in each slot, ``(B, L V)``.
         """
+        if self.spec.ordered:
+            return self._in_order(probabilities[:, :, 0])
         bag = probabilities[:, :, 0].sum(1).clamp(max=1.0)
         bag[:, 0] = 0.0
         return bag  # (B, V)
+
+    @staticmethod
+    def _in_order(words: Tensor) -> Tensor:
+        """Return ``(B, L, V)`` as ``(B, L V)`` without the empty word."""
+        words = words.clone()
+        words[..., 0] = 0.0
+        return words.flatten(1)
 
     def health(self, raw: Tensor) -> dict[str, float]:
         """Return the number of sentences and the share of filled slots with an unknown word."""

@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schedule", help="complete (default), progressive, naive or static")
     parser.add_argument("--without", nargs="+", metavar="IN>OUT", help="never trained combinations")
     parser.add_argument("--sequences", type=float, help="share of the updates on whole windows")
+    parser.add_argument("--histories", type=float, help="share of updates shown past transitions")
+    parser.add_argument("--histories-over", type=int, metavar="STEPS", help="spread over these")
     parser.add_argument("--watch-every", type=int, help="updates between looks at held-out loss")
     parser.add_argument("--codecs-from", type=Path, metavar="MODEL", help="use its codecs")
     parser.add_argument("--scenarios", nargs="+", help="learn from these alone")

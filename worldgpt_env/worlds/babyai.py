@@ -84,7 +84,7 @@ class BabyAITwoWorld(MiniGridRoom):
         self._game = _Level(size, things, max_steps)
         self._progress = progress
         more = (("done", "none", "one"), 2) if progress else ((), 0)
-        self._text = TextSpec.of([*WORDS, *more[0]], SLOTS + more[1])
+        self._text = TextSpec.of([*WORDS, *more[0]], SLOTS + more[1], ordered=True)
         side = TILE * (size - 2)
         specs: dict[Modality, ModalitySpec] = {
             Modality.IMAGE: ImageSpec(side, side),

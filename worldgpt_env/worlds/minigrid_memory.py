@@ -68,7 +68,7 @@ class MinigridMemoryWorld(MiniGridRoom):
         if max_steps is not None and max_steps < 1:
             raise ConfigurationError(f"max_steps is {max_steps}; give at least one step.")
         self._game = _Rooms(size, near_start, max_steps)
-        self._text = TextSpec.of(list(WORDS), SLOTS)
+        self._text = TextSpec.of(list(WORDS), SLOTS, ordered=True)
         specs: dict[Modality, ModalitySpec] = {
             Modality.IMAGE: ImageSpec(VIEW * TILE, VIEW * TILE),
             Modality.TEXT: self._text,
