@@ -162,7 +162,8 @@ def test_a_model_that_was_shown_histories_reads_its_memory(tmp_path: Path) -> No
         episodes.append(
             Episode({Modality.TEXT: moments}, np.zeros(3, np.int64), np.zeros(3), True, False, seed)
         )
-    told = Recording("told", {Modality.TEXT: spec}, ActionSpec("discrete", (2,), ("go", "wait")), episodes)
+    actions = ActionSpec("discrete", (2,), ("go", "wait"))
+    told = Recording("told", {Modality.TEXT: spec}, actions, episodes)
     told.save(tmp_path / "recording")
     right = {}
     for share in (0.0, 0.6):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +213,8 @@ def _memory(config: DreamConfig) -> MemoryConfig | None:
     """Return what the model remembers."""
     if config.memory is None:
         return None
-    count = {} if config.memory_count is None else {"count": config.memory_count}
-    return MemoryConfig(config.memory, horizon=config.memory_over, **count)
+    memory = MemoryConfig(config.memory, horizon=config.memory_over)
+    return memory if config.memory_count is None else replace(memory, count=config.memory_count)
 
 
 def build_agent(config: DreamConfig, env: Any) -> BaseAlgorithm:
