@@ -78,8 +78,9 @@ class Shelf:
                 )
             os.replace(draft, path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise self._unwritable(error) from error
+        finally:
+            draft.unlink(missing_ok=True)  # Ctrl-C in the middle of a file leaves nothing of it
         self._count(episode.rewards, episode.terminated)
 
     def finish(self, description: Description) -> None:
