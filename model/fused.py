@@ -51,8 +51,9 @@ class FusedLlama:
         self.values = [self.gain.new_zeros(shape) for _ in self.layers]
         group = self.heads // self.kv
         self.masks = ring.masks.repeat(1, 1, group, 1)  # (slots, ages, group size, S)
-        first = ring.block.kept - 1
-        self.last_masks = ring.masks[:, :, first:].repeat(1, 1, group, 1).contiguous()
+        block = ring.block
+        self.read = slice(block.kept - 1, block.kept + block.signals)  # action and signals
+        self.last_masks = ring.masks[:, :, self.read].repeat(1, 1, group, 1).contiguous()
 
     @staticmethod
     def supports(model: object) -> bool:
@@ -95,9 +96,9 @@ class FusedLlama:
         for number, layer in enumerate(self.layers):
             masks = self.last_masks if number == last else self.masks
             mask = ring.hidden(masks[ring.slot, ring.age][:, None])  # (B, 1, group Q, S)
-            start = ring.block.kept - 1 if number == last else 0
-            mixed = self._attention(layer, number, self._norm(x), mask, rotation, start)
-            x = x[:, start:] + matmul_rows(mixed, layer.merge)
+            asked = self.read if number == last else slice(None)
+            mixed = self._attention(layer, number, self._norm(x), mask, rotation, asked)
+            x = x[:, asked] + matmul_rows(mixed, layer.merge)
             gate, up = matmul_rows(self._norm(x), layer.gate_up).chunk(2, -1)
             x = x + matmul_rows(torch.nn.functional.silu(gate) * up, layer.down)
         return self._norm(x) * self.gain
@@ -117,7 +118,7 @@ class FusedLlama:
         x: Tensor,
         mask: Tensor,
         rotation: tuple[Tensor, Tensor],
-        start: int,
+        asked: slice,
     ) -> Tensor:
         cos, sin = rotation
         rows, size, both = x.shape[0], x.shape[1], self.heads + self.kv
@@ -126,9 +127,9 @@ class FusedLlama:
         keys, values = self.keys[number], self.values[number]
         self.ring.write(keys, turned[:, :, self.heads :])
         self.ring.write(values, projected[:, :, both : both + self.kv])
-        queries = turned[:, start:, : self.heads].transpose(1, 2)  # (B, heads, Q, head)
-        asked = queries.shape[2]
+        queries = turned[:, asked, : self.heads].transpose(1, 2)  # (B, heads, Q, head)
+        count = queries.shape[2]
         queries = queries.reshape(rows, self.kv, -1, self.head)  # (B, kv, group Q, head)
         weights = (queries @ keys.transpose(2, 3) + mask).softmax(-1)
-        mixed = (weights @ values).view(rows, self.heads, asked, self.head)
-        return mixed.transpose(1, 2).reshape(rows, asked, -1)  # (B, Q, heads head)
+        mixed = (weights @ values).view(rows, self.heads, count, self.head)
+        return mixed.transpose(1, 2).reshape(rows, count, -1)  # (B, Q, heads head)

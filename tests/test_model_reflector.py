@@ -10,6 +10,7 @@ from test_model_combinations import ROWS, SPECS, STEPS, spread
 
 from worldgpt_env.model.batch import Batch
 from worldgpt_env.model.cognition.contexts import Contexts
+from worldgpt_env.model.cognition.reflector import ReflectorLayer
 from worldgpt_env.model.configuration import WorldGPTConfig
 from worldgpt_env.model.errors import ConfigurationError, MissingHeadError
 from worldgpt_env.model.imagination import Imagination
@@ -165,3 +166,20 @@ def test_without_a_reflector_or_with_too_few_contexts_it_says_so(
     now = {m: codes[:, 0] for m, codes in batch.state.items()}
     with pytest.raises(ConfigurationError, match="reads 4 contexts"):
         engine.step(now, batch.action[:, 0], contexts=contexts)
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_turned_queries_attend_as_turned_keys_do(learns: bool) -> None:
+    torch.manual_seed(0)
+    settings = {"dropout": 0.0, "batch_first": True, "norm_first": True}
+    plain = torch.nn.TransformerDecoderLayer(32, 4, 64, **settings)
+    torch.nn.init.normal_(plain.multihead_attn.in_proj_bias)
+    ours = ReflectorLayer(32, 4, 64, **settings)
+    ours.load_state_dict(plain.state_dict())
+    queries, seen = torch.randn(6, 4, 32), torch.randn(6, 9, 32)
+    hidden = torch.rand(6, 9) > 0.6
+    results = [
+        layer.train(learns)(queries, seen, memory_key_padding_mask=hidden)
+        for layer in (plain, ours)
+    ]
+    torch.testing.assert_close(results[1], results[0], rtol=1e-5, atol=1e-5)

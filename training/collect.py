@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ from tqdm import tqdm
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.worlds import World, make_world
 
+from .actors import Actor, make_actor
 from .dataset import Description, Episode, read_description
 from .shelf import Shelf
-
-Act = Callable[[dict[str, np.ndarray]], Any]
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,10 @@ class CollectConfig:
         world: name of the world.
         steps: how many steps; the last episode is cut there, which counts as truncated.
         out: folder of the dataset.
-        policy: ``"random"`` (uniform), or the folder of a policy.
+        policy: ``"random"`` (uniform), ``"least-tried"`` (of the actions one that was tried least
+            at this observation in this episode), or the folder of a policy.
         seed: the same seed records the same episodes.
-        epsilon: with a policy, the share of actions that are random.
+        epsilon: except with ``"random"``, the share of actions that are random.
         world_options: keyword arguments of ``make_world``.
     """
 
@@ -98,7 +97,7 @@ def collect(config: CollectConfig) -> dict[str, Any]:
 
 def _fill(shelf: Shelf, world: World, config: CollectConfig) -> None:
     """Record episodes until the shelf holds all steps."""
-    actor = _Actor(world, config)
+    actor = make_actor(config.policy, world, config.epsilon)
     with tqdm(
         desc=f"collect {config.world}",
         total=config.steps,
@@ -113,7 +112,7 @@ def _fill(shelf: Shelf, world: World, config: CollectConfig) -> None:
 
 
 def _record(
-    world: World, actor: _Actor, seeds: np.random.SeedSequence, limit: int, bar: tqdm
+    world: World, actor: Actor, seeds: np.random.SeedSequence, limit: int, bar: tqdm
 ) -> Episode:
     """Live one episode, at most ``limit`` steps; all its randomness comes from ``seeds``."""
     seed = int(seeds.generate_state(1)[0])
@@ -137,60 +136,6 @@ def _record(
         truncated,
         seed,
     )
-
-
-class _Actor:
-    """Chooses the actions: uniformly, or by a policy with a share of random ones."""
-
-    def __init__(self, world: World, config: CollectConfig) -> None:
-        """Open the policy, unless actions are random."""
-        self._space = world.action_space
-        self._policy = None if config.policy == "random" else _Policy(config.policy, world)
-        self._epsilon = config.epsilon if self._policy else 1.0
-
-    def begin(self, generator: np.random.Generator, seed: int) -> None:
-        """Forget the episode before; draw everything from ``generator`` and ``seed``."""
-        self._generator = generator
-        self._space.seed(seed)
-        if self._policy is not None:
-            self._policy.begin(seed)
-
-    def __call__(self, observation: dict[str, np.ndarray]) -> Any:
-        """Return the action at ``observation``."""
-        explores = self._policy is None or self._generator.random() < self._epsilon
-        if self._policy is not None and (self._policy.remembers or not explores):
-            action = self._policy(observation)
-        return self._space.sample() if explores else action
-
-
-class _Policy:
-    """A stored policy that acts in the real world, through the codecs if it learned in latents."""
-
-    def __init__(self, path: str, world: World) -> None:
-        """Open the policy at ``path`` and, for latent observations, the model it dreamt in."""
-        from worldgpt_env.policies.store import load_policy, read_policy  # these import torch
-
-        from .evaluate import eyes
-        from .remembering import known_memory, with_memory
-
-        record = read_policy(path)
-        self._see = eyes(record, world)
-        self._algorithm = with_memory(load_policy(path), record.extra)
-        self.remembers = known_memory(record.extra) is not None  # it has to see every moment
-        self._state: Any = None
-
-    def begin(self, seed: int) -> None:
-        """Seed the draws of the policy, and let it forget the episode before."""
-        import torch
-
-        torch.manual_seed(seed)
-        self._state = None
-
-    def __call__(self, observation: dict[str, np.ndarray]) -> Any:
-        """Return a drawn action."""
-        seen = self._see({key: value[None] for key, value in observation.items()})
-        actions, self._state = self._algorithm.predict(seen, self._state, deterministic=False)
-        return actions[0]
 
 
 def _cpu_seconds() -> float:

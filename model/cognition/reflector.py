@@ -36,6 +36,38 @@ class ReflectorConfig:
             )
 
 
+class ReflectorLayer(nn.TransformerDecoderLayer):
+    """A decoder layer that carries its few queries to the context, not the context to them.
+
+    ``q (W x)`` is ``(q W) x``: with four queries and forty tokens a context, to turn the queries
+    instead of all keys and values is the same attention for a quarter of the work.
+    """
+
+    def _mha_block(
+        self,
+        x: Tensor,
+        mem: Tensor,
+        attn_mask: Tensor | None,
+        key_padding_mask: Tensor | None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        """Attend from the queries ``x`` ``(R, Q, W)`` to the context ``mem`` ``(R, n, W)``."""
+        attention = self.multihead_attn
+        rows, count, width = x.shape
+        heads, head = attention.num_heads, attention.head_dim
+        into, keys, values = attention.in_proj_weight.chunk(3)  # (W, W) each
+        shift, _, mean = attention.in_proj_bias.chunk(3)  # that of the keys moves all scores alike
+        query = nn.functional.linear(x, into, shift).view(rows, count, heads, head)
+        query = torch.einsum("rqhd,hdw->rhqw", query, keys.view(heads, head, width) * head**-0.5)
+        scores = query.flatten(1, 2) @ mem.transpose(1, 2)  # (R, heads Q, n)
+        if key_padding_mask is not None:
+            scores = scores.masked_fill(key_padding_mask[:, None], float("-inf"))
+        seen = (scores.softmax(-1) @ mem).view(rows, heads, count, width)
+        value = torch.einsum("rhqw,hdw->rqhd", seen, values.view(heads, head, width))
+        mixed: Tensor = attention.out_proj(value.flatten(2) + mean)
+        return mixed
+
+
 class ContextReflector(nn.Module):
     """Conditional queries cross-attend to each context by itself (WorldGPT §4.1).
 
@@ -52,7 +84,7 @@ class ContextReflector(nn.Module):
         self.condition = nn.Linear(2 * hidden, width)
         self.project = nn.Linear(hidden, width)
         self.parts = nn.Parameter(torch.randn(3, width) * 0.5)  # before, action, after
-        layer = nn.TransformerDecoderLayer(
+        layer = ReflectorLayer(
             width, config.heads, 4 * width, dropout=0.0, batch_first=True, norm_first=True
         )
         self.decoder = nn.TransformerDecoder(layer, config.layers, nn.LayerNorm(width))

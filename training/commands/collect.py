@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world", required=True, help="as listed by: worldgpt info")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--out", required=True, metavar="DIR")
-    parser.add_argument("--policy", help="random (default), or the folder of a policy")
-    parser.add_argument("--epsilon", type=float, help="share of random actions with a policy")
+    parser.add_argument("--policy", help="random (default), least-tried, or the folder of a policy")
+    parser.add_argument("--epsilon", type=float, help="share of random actions with another policy")
     parser.add_argument("--seed", type=int)
     parser.add_argument(
         "--world-options", nargs="+", type=assignment, metavar="NAME=VALUE", help="of the world"
