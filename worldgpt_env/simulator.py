@@ -252,6 +252,21 @@ class Simulator:
             truncated_by=truncated_by,
         )
 
+    def correct(self, state: State, rows: np.ndarray | None = None) -> None:
+        """Put observed states ``(N, C, G)`` in place of imagined ones; these rows have not ended.
+
+        Args:
+            state: of all modalities.
+            rows: ``(N,)`` bool; all by default.
+        """
+        self._need_reset("correct")
+        chosen = np.ones(self.num_envs, bool) if rows is None else rows
+        there = torch.from_numpy(chosen).to(self.model.device)[:, None, None]
+        self._state = {m: torch.where(there, state[m], c) for m, c in self._state.items()}
+        self._rows.ended = self._rows.ended & ~chosen
+        if self._cognition is not None:
+            self._cognition.amend(self._state, partial(self._present))
+
     # what is seen -------------------------------------------------------------------------------
 
     def observe(self, state: State | None = None) -> dict[str, np.ndarray]:

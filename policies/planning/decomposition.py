@@ -24,11 +24,13 @@ class DecompositionConfig(CEMConfig):
     Attributes:
         worth: what it is worth to reach a subgoal at once, in units of the largest recorded reward.
         patience: steps after which a subgoal is given up, and subgoals are proposed anew.
-        max_surprise: as in :class:`PlannerConfig`, but with a limit by default.
+        novelty: as in :class:`PlannerConfig`, but a little by default.
+        max_surprise: likewise, but with a limit by default.
     """
 
     worth: float = 1.0
     patience: int = 40
+    novelty: float = 0.01
     max_surprise: float | None = 0.05
 
     def __post_init__(self) -> None:
@@ -108,8 +110,7 @@ class Decomposition(CEM):
         subgoals = now.agendas[row].subgoals
         if not subgoals:
             return None
-        bins = self.model.config.reward_bins
-        return Wish(subgoals[0], self.config.worth * max(abs(bins.low), abs(bins.high)))
+        return Wish(subgoals[0], self.config.worth * self._largest_reward)
 
     def _note(self, now: PlannerState, row: int, reason: str, action: np.ndarray) -> PlanNote:
         names = tuple(subgoal.name for subgoal in now.agendas[row].subgoals)

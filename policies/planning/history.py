@@ -12,6 +12,7 @@ from worldgpt_env.model.batch import State
 from worldgpt_env.simulator import Simulator, SimulatorConfig
 from worldgpt_env.spaces import check_observation
 
+from .recall import Lived, marks
 from .subgoals import distance
 
 ENDLESS = 10**9
@@ -27,10 +28,12 @@ class History:
             of it are stepped.
         surprise: ``(N,)`` float64, the distance of the last moment from what was imagined of it; 0
             in the first.
+        lived: per row what the episode has met, and what followed there.
     """
 
     simulator: Simulator
     surprise: np.ndarray
+    lived: tuple[Lived, ...]
 
     @classmethod
     def begin(
@@ -47,7 +50,7 @@ class History:
         """
         simulator = Simulator(model, rows, replace(dream, horizon=ENDLESS))
         simulator.reset(seeds=[seed] * rows, options={"observation": observation})
-        return cls(simulator, np.zeros(rows))
+        return cls(simulator, np.zeros(rows), _begun(simulator.state))
 
     @property
     def state(self) -> State:
@@ -73,18 +76,33 @@ class History:
         model, rows = simulator.model, simulator.num_envs
         raw = check_observation(observation, model.specs, rows)
         seen = model.encode({m: value.copy() for m, value in raw.items()})
+        before = marks(simulator.state)
         imagined = simulator.step(actions).state
         surprise = np.where(starts, 0.0, distance(model, seen, imagined))
-        state = simulator.get_state()
-        state |= {f"state/{modality}": codes for modality, codes in seen.items()}
-        state["rows/ended"] = state["rows/ended"].new_zeros(rows)
-        simulator.set_state(state)
+        simulator.correct(seen)
         if starts.any():
             first = {str(m): value[starts] for m, value in raw.items()}
-            begun = np.flatnonzero(starts)
-            simulator.reset(begun, [seed] * len(begun), {"observation": first})
-        return History(simulator, surprise)
+            rows_begun = np.flatnonzero(starts)
+            simulator.reset(rows_begun, [seed] * len(rows_begun), {"observation": first})
+        begun, reached = _begun(simulator.state), marks(simulator.state)
+        lived = tuple(
+            begun[row] if starts[row] else past.after(before[row], actions[row], now, reached[row])
+            for row, (past, now) in enumerate(zip(self.lived, _rows(seen), strict=True))
+        )
+        return History(simulator, surprise, lived)
 
     def select(self, rows: Sequence[int] | np.ndarray) -> History:
         """Return the history of some rows."""
-        return History(self.simulator.fork(rows), self.surprise[np.asarray(rows)])
+        lived = tuple(self.lived[row] for row in rows)
+        return History(self.simulator.fork(rows), self.surprise[np.asarray(rows)], lived)
+
+
+def _begun(state: State) -> tuple[Lived, ...]:
+    """Return what episodes have lived through that begin in ``state``."""
+    return tuple(Lived(frozenset([mark])) for mark in marks(state))
+
+
+def _rows(state: State) -> list[State]:
+    """Return the state of each row, per modality ``(C, G)``."""
+    rows = len(next(iter(state.values())))
+    return [{modality: codes[row] for modality, codes in state.items()} for row in range(rows)]

@@ -14,10 +14,10 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.opening import open_model
 from worldgpt_env.randomness import Keys, Stream, draw_keys, seed_keys
 from worldgpt_env.rows import checked_seeds
-from worldgpt_env.simulator import Simulator, SimulatorConfig
+from worldgpt_env.simulator import SimulatorConfig
 
 from .history import History
-from .rollout import Value, Wish, imagine
+from .rollout import Scoring, Value, Wish, imagine
 from .sequences import Sequences, sequences_of
 from .state import PlannerState, PlanNote
 
@@ -33,9 +33,15 @@ class PlannerConfig:
         candidates: plans that are imagined side by side, for each environment.
         discount: of each further step; below 1, sooner rewards are better.
         uncertainty_penalty: times the uncertainty of each step, taken off the score.
+        novelty: what a moment is worth that the episode has not met, in units of the largest
+            recorded reward; where nothing else tells plans apart, the episode then goes on to see
+            something new.
         replan_every: steps that are taken of a plan before the next one is made.
         max_surprise: a moment further than this from what was imagined ends the plan; never by
             default.
+        recall: where a plan comes to a moment of this episode and does what was done then, let
+            follow what followed then, whatever the model says. By default in worlds without chance,
+            those of models whose own temperature is 0.
         seed: of the candidates, and of the dreams where they are drawn.
     """
 
@@ -43,8 +49,10 @@ class PlannerConfig:
     candidates: int = 64
     discount: float = 0.97
     uncertainty_penalty: float = 0.0
+    novelty: float = 0.0
     replan_every: int = 1
     max_surprise: float | None = None
+    recall: bool | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,9 +64,12 @@ class PlannerConfig:
                 f"replan_every is {self.replan_every}; a plan has {self.horizon} steps (horizon)."
             )
         self._need("discount", lambda value: 0 < value <= 1, "a number above 0 and up to 1")
-        self._need("uncertainty_penalty", lambda value: 0 <= value < math.inf, "a number from 0")
+        for name in ("uncertainty_penalty", "novelty"):
+            self._need(name, lambda value: 0 <= value < math.inf, "a number from 0")
         if self.max_surprise is not None:
             self._need("max_surprise", lambda value: value >= 0, "a number from 0, or None")
+        if self.recall not in (None, True, False):
+            raise ConfigurationError(f"recall is {self.recall!r}; use true, false or None.")
         checked_seeds([self.seed])
 
     def _need(self, name: str, fits: Any, wanted: str) -> None:
@@ -106,9 +117,10 @@ class Planner:
                 f"{type(self).__name__} takes a {self.config_class.__name__}, "
                 f"not a {type(self.config).__name__}."
             )
-        self.value, self.dream = value, dream or SimulatorConfig(temperature=0.0)
+        self.dream = dream or SimulatorConfig(temperature=0.0)
         self.trace: list[PlanNote] = []
         self._key = seed_keys([self.config.seed])
+        self.scoring = self._scoring(value)
 
     # the signature of Stable-Baselines3 ----------------------------------------------------------
 
@@ -164,6 +176,22 @@ class Planner:
         return None
 
     # parts ---------------------------------------------------------------------------------------
+
+    def _scoring(self, value: Value | None) -> Scoring:
+        config, recall = self.config, self.config.recall
+        return Scoring(
+            config.discount,
+            config.uncertainty_penalty,
+            config.novelty * self._largest_reward,
+            self.model.config.temperature == 0 if recall is None else bool(recall),
+            value,
+        )
+
+    @property
+    def _largest_reward(self) -> float:
+        """The largest reward of the recording, by its size."""
+        bins = self.model.config.reward_bins
+        return max(abs(bins.low), abs(bins.high))
 
     def _batched(self, observation: Observation) -> tuple[bool, dict[str, np.ndarray], int]:
         """Return whether there was no axis of rows, the batch, and its number of rows."""
@@ -223,6 +251,7 @@ class Planner:
         fork = now.history.simulator.fork(np.repeat(due, count))
         beginning = fork.get_state() if self.iterations > 1 else {}
         wishes = [self._wish(now, int(row)) for row in due]
+        lived = [now.history.lived[row] for row in due]
         kept = [self._rest(now, int(row)) for row in due]
         proposals = [self._start(rest) for rest in kept]
         best: list[np.ndarray | None] = list(kept)
@@ -234,7 +263,8 @@ class Planner:
                 self._drawn(proposals[place], int(now.step[row]), iteration, best[place])
                 for place, row in enumerate(due)
             ]
-            found = self._scored(fork, np.concatenate(drawn), wishes).reshape(len(due), count)
+            every = np.concatenate(drawn)
+            found = imagine(fork, every, self.scoring, wishes, lived).reshape(-1, count)
             for place, (sequences, worth) in enumerate(zip(drawn, found, strict=True)):
                 first = int(worth.argmax())
                 if worth[first] > scores[place] or best[place] is None:
@@ -247,13 +277,6 @@ class Planner:
             plan[row] = self._decide(proposals[place], chosen)
         age[due], score[due] = 0, scores
         return replace(now, plan=plan, age=age, score=score)
-
-    def _scored(
-        self, fork: Simulator, sequences: np.ndarray, wishes: list[Wish | None]
-    ) -> np.ndarray:
-        config = self.config
-        penalty = config.uncertainty_penalty
-        return imagine(fork, sequences, config.discount, penalty, self.value, wishes)
 
     def _rest(self, now: PlannerState, row: int) -> np.ndarray | None:
         """Return what is left of the plan of ``row``, filled up by its last action."""

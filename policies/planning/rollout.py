@@ -9,7 +9,9 @@ import numpy as np
 
 from worldgpt_env.model.batch import State
 from worldgpt_env.simulator import Simulator
+from worldgpt_env.step import SimulatorStep
 
+from .recall import Lived, Unmet, put_right, recall
 from .subgoals import Subgoal
 
 Value = Callable[[Simulator, State], np.ndarray]
@@ -24,45 +26,81 @@ class Wish:
     worth: float
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """What makes a plan a good one.
+
+    Attributes:
+        discount: of each further step.
+        penalty: per unit of uncertainty.
+        novelty: for each moment that neither the episode nor the plan has met, in units of the
+            reward.
+        recall: what really followed an action in a moment of the episode follows it again.
+        value: of the states at the end of a plan.
+    """
+
+    discount: float
+    penalty: float = 0.0
+    novelty: float = 0.0
+    recall: bool = False
+    value: Value | None = None
+
+
 def imagine(
     simulator: Simulator,
     sequences: np.ndarray,
-    discount: float,
-    penalty: float = 0.0,
-    value: Value | None = None,
-    wishes: Sequence[Wish | None] = (),
+    scoring: Scoring,
+    wishes: Sequence[Wish | None],
+    lived: Sequence[Lived],
 ) -> np.ndarray:
     """Live through one sequence per row and return the scores, ``(N,)`` float64.
 
-    A score is the discounted sum of the rewards less ``penalty`` times the uncertainty, until the
-    episode ends; ``value`` of the last state of those that do not; and for a wish its worth times
+    A score is the discounted sum of the rewards and novelties less the uncertainties, until the
+    episode ends; the value of the last state of those that do not; and for a wish its worth times
     the best discounted match on the way, so that to reach it sooner is better.
 
     Args:
         simulator: a fork, which is stepped.
         sequences: ``(N, H)`` or ``(N, H, parts)`` actions.
-        discount: of each further step.
-        penalty: per unit of uncertainty.
-        value: of the states at the end of the plan.
+        scoring: what counts, and how much.
         wishes: one per block of ``N / len(wishes)`` rows.
+        lived: likewise, what the episode has met.
     """
     rows = len(sequences)
     score, reached = np.zeros(rows), np.zeros(rows)
     live, factor = np.ones(rows, bool), 1.0
+    unmet = Unmet(lived, rows)
     for time in range(sequences.shape[1]):
-        step = simulator.step(np.ascontiguousarray(sequences[:, time]))
-        gain = step.reward.astype(np.float64) - penalty * step.uncertainty
+        actions = np.ascontiguousarray(sequences[:, time])
+        known = recall(simulator, actions, lived) if scoring.recall else {}
+        step = simulator.step(actions)
+        goes_on = put_right(simulator, known)
+        gain = _gain(step, goes_on, scoring.penalty)
+        if scoring.novelty:
+            gain += scoring.novelty * unmet(simulator.state)
         score += np.where(live, factor * gain, 0.0)
         if any(wish is not None for wish in wishes):
-            match = factor * _matches(simulator, step.state, wishes)
+            match = factor * _matches(simulator, simulator.state, wishes)
             reached = np.where(live, np.maximum(reached, match), reached)
-        live &= ~(step.terminated | step.truncated)
-        factor *= discount
+        live &= goes_on | ~(step.terminated | step.truncated)
+        factor *= scoring.discount
         if not live.any():
             break
-    if value is not None and live.any():
-        score += np.where(live, factor * value(simulator, simulator.state), 0.0)
+    if scoring.value is not None and live.any():
+        score += np.where(live, factor * scoring.value(simulator, simulator.state), 0.0)
     return score + reached
+
+
+def _gain(step: SimulatorStep, goes_on: np.ndarray, penalty: float) -> np.ndarray:
+    """Return the rewards less the uncertainties, ``(N,)`` float64; what is known is certain.
+
+    Args:
+        step: as it was imagined.
+        goes_on: ``(N,)`` bool, rows that are known to go on: an end that did not come pays nothing.
+        penalty: per unit of uncertainty.
+    """
+    reward = np.where(goes_on & step.terminated, 0.0, step.reward)
+    return reward - penalty * np.where(goes_on, 0.0, step.uncertainty)
 
 
 def _matches(simulator: Simulator, state: State, wishes: Sequence[Wish | None]) -> np.ndarray:
