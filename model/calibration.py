@@ -29,9 +29,9 @@ def calibrate_termination(
     exact: dict[str, float] = {}
     for number in range(batches):
         window = batch(number).to(model.device)
-        out = model.read_window(window, model.tokens.block())
+        _, outcome = model.read_window(window, model.tokens.block())
         valid = window.valid.flatten().bool()
-        logits.append(out.termination.float()[valid])
+        logits.append(outcome.termination.float()[valid])
         ends.append(window.terminated.flatten()[valid])
         for name, value in model(window).metrics.items():
             exact[name] = exact.get(name, 0.0) + float(value) / batches

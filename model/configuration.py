@@ -84,6 +84,8 @@ class WorldGPTConfig(PreTrainedConfig):
         cell_width: width of a cell between codes and tokens.
         image_tokens: ``"rows"`` (one token per row of cells) or ``"cells"`` (one per cell).
         reward: low, high and bins of the reward head.
+        outcome: where reward and end are read: ``"action"``, at the action slot; ``"next"``, there
+            and from the next state.
         ensemble: members of the uncertainty ensemble.
         horizon: imagined steps before truncation when nothing else is asked for.
         temperature: sampling temperature of the codes; 0 takes the most likely ones.
@@ -111,6 +113,7 @@ class WorldGPTConfig(PreTrainedConfig):
         cell_width: int = 48,
         image_tokens: str = "rows",
         reward: dict[str, Any] | None = None,
+        outcome: str = "action",
         ensemble: int = 4,
         horizon: int = 64,
         temperature: float = 0.0,
@@ -133,6 +136,7 @@ class WorldGPTConfig(PreTrainedConfig):
         self.cell_width = cell_width
         self.image_tokens = image_tokens
         self.reward = reward or dataclasses.asdict(RewardBins())
+        self.outcome = outcome
         self.ensemble = ensemble
         self.horizon = horizon
         self.temperature = temperature
@@ -150,6 +154,8 @@ class WorldGPTConfig(PreTrainedConfig):
             )
         if image_tokens not in ("rows", "cells"):
             raise ConfigurationError(f"image_tokens is {image_tokens!r}; use 'rows' or 'cells'.")
+        if outcome not in ("action", "next"):
+            raise ConfigurationError(f"outcome is {outcome!r}; use 'action' or 'next'.")
         if context < 1 or horizon < 1 or ensemble < 2:
             raise ConfigurationError(
                 f"context {context}, horizon {horizon} must be at least 1, ensemble {ensemble} 2."

@@ -1,4 +1,4 @@
-"""What is read from the hidden states: the next state, reward, termination, uncertainty."""
+"""What is read from the hidden states: the next state, and how uncertain it is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .codecs import Codec
-from .configuration import RewardBins
-from .projection import Perceptron, Projection, matmul_rows
+from .projection import Projection, matmul_rows
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,11 @@ class Present:
     state: Tensor
     cells: Tensor
     there: Tensor | None = None
+
+    @property
+    def seen(self) -> Tensor:
+        """The embeddings of the cells, zeros in rows that lack the modality, ``(B, C, E)``."""
+        return self.cells if self.there is None else self.cells * self.there[:, None, None]
 
     def or_else(self, read: Callable[[Tensor], Tensor], absent: Tensor) -> Tensor:
         """Return ``read(cells)`` where the modality is there, and ``absent`` elsewhere."""
@@ -149,68 +153,6 @@ def grid_neighbours(rows: int, columns: int) -> Tensor:
         across = (1,)
     shifted = [padded[i : i + rows, j : j + columns].reshape(-1) for i in down for j in across]
     return torch.stack(shifted, 1)
-
-
-def symlog(x: Tensor) -> Tensor:
-    """Compress large magnitudes: ``sign(x) log(1 + |x|)``."""
-    return x.sign() * x.abs().log1p()
-
-
-def symexp(x: Tensor) -> Tensor:
-    """Invert :func:`symlog`."""
-    return x.sign() * x.abs().expm1()
-
-
-class RewardHead(nn.Module):
-    """Reward as two distributions over symlog-spaced bins: if the episode goes on, and if it ends.
-
-    An end and its reward are one outcome. Were the reward a mean over both, an agent could collect
-    a share of the final reward again and again without ever ending the episode.
-    """
-
-    centres: Tensor
-
-    def __init__(self, hidden: int, bins: RewardBins) -> None:
-        """Build the head over ``bins``."""
-        super().__init__()
-        low, high = symlog(torch.tensor([bins.low, bins.high])).tolist()
-        self.register_buffer("centres", torch.linspace(low, high, bins.bins), persistent=False)
-        self.read = Perceptron(hidden, hidden, 2 * bins.bins, zero=True)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Map hidden states ``(B, D)`` to bin logits ``(B, 2, bins)``: going on, ending."""
-        return self.read(hidden).unflatten(-1, (2, -1))
-
-    def expect(self, logits: Tensor) -> Tensor:
-        """Return the expected reward of both outcomes, ``(B, 2)``."""
-        probabilities = logits.float().softmax(-1)
-        return (probabilities * symexp(self.centres)).sum(-1)
-
-    def loss(self, logits: Tensor, reward: Tensor, terminated: Tensor) -> Tensor:
-        """Return the two-hot cross-entropy ``(B,)`` of ``reward`` ``(B,)`` in what happened."""
-        outcome = terminated.long()[:, None, None].expand(-1, 1, logits.shape[-1])
-        log_probabilities = logits.float().gather(1, outcome)[:, 0].log_softmax(-1)
-        values = symexp(self.centres)
-        low = (torch.searchsorted(values, reward, right=True) - 1).clamp(0, len(values) - 2)
-        share = (reward - values[low]) / (values[low + 1] - values[low])  # expect() is then exact
-        share = share.clamp(0, 1)
-        below = log_probabilities.gather(1, low[:, None])[:, 0]
-        above = log_probabilities.gather(1, low[:, None] + 1)[:, 0]
-        return -((1 - share) * below + share * above)
-
-
-class TerminationHead(nn.Module):
-    """Logit that the episode ends with this step."""
-
-    def __init__(self, hidden: int) -> None:
-        """Build the head."""
-        super().__init__()
-        self.read = Perceptron(hidden, hidden, 2, zero=True)  # one column would round by row count
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Map ``(B, D)`` to logits ``(B,)``."""
-        go_on, end = self.read(hidden).unbind(-1)
-        return end - go_on
 
 
 class Ensemble(nn.Module):

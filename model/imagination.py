@@ -16,6 +16,7 @@ from .fused import FusedLlama
 from .layout import Block
 from .modalities import Modality
 from .noise import fold, gumbel
+from .outcome import read_outcome
 from .step import ReadOut, embed_step, read_step
 
 if TYPE_CHECKING:
@@ -114,11 +115,12 @@ class Imagination:
         hidden = self.loop.forward(step.tokens)
         out = read_step(self.model, hidden, step, self.block)
         following = self._next_state(out, noise)
+        outcome = read_outcome(self.model, out.hidden, step.now, following)
         latent = self.model.latent(following)
         prediction = Prediction(
             state=following,
-            rewards=self.model.reward_head.expect(out.reward),
-            termination=self._calibrated(out.termination),
+            rewards=self.model.reward_head.expect(outcome.reward),
+            termination=self._calibrated(outcome.termination),
             uncertainty=self.model.ensemble.disagreement(out.hidden),
             consistency=self.model.consistency(latent) if latent else torch.ones(self.rows),
             latent=self.model.expected_latent(out) if expected else None,

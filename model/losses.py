@@ -13,6 +13,7 @@ from .errors import ConfigurationError
 from .modalities import Modality
 
 if TYPE_CHECKING:
+    from .outcome import Outcome
     from .step import ReadOut
     from .worldgpt import WorldGPT
 
@@ -46,12 +47,15 @@ class LossWeights:
                 raise ConfigurationError(f"the loss weight {name} is {value}; use 0 or more.")
 
 
-def objective(model: WorldGPT, out: ReadOut, batch: Batch, weights: LossWeights) -> LossOutput:
+def objective(
+    model: WorldGPT, out: ReadOut, outcome: Outcome, batch: Batch, weights: LossWeights
+) -> LossOutput:
     """Return the weighted loss of a window and its parts.
 
     Args:
         model: gives the heads and codecs.
         out: what the model read, rows ``B T``.
+        outcome: likewise, reward and end.
         batch: the windows, with targets.
         weights: of the parts.
     """
@@ -65,7 +69,7 @@ def objective(model: WorldGPT, out: ReadOut, batch: Batch, weights: LossWeights)
         loss = loss + part
         state += part.detach() / len(out.predicted)
         metrics |= {f"{name}/{modality}": value for name, value in figures.items()}
-    parts = outcome_losses(model, out, batch, valid)
+    parts = outcome_losses(model, outcome, batch, valid)
     latent = latent_of(model, flatten_time(batch.next), present)
     whole = torch.cat(list(latent.values()), -1)
     parts["ensemble"] = model.ensemble.loss(out.hidden, whole, valid)
@@ -103,13 +107,15 @@ def state_loss(
     return weights.state * nats / (cells * digits) ** 0.5, {"nats": nats.detach(), "exact": exact}
 
 
-def outcome_losses(model: WorldGPT, out: ReadOut, batch: Batch, valid: Tensor) -> dict[str, Tensor]:
+def outcome_losses(
+    model: WorldGPT, outcome: Outcome, batch: Batch, valid: Tensor
+) -> dict[str, Tensor]:
     """Return the losses of reward and end; a reward that nobody recorded is NaN and costs 0."""
     ended, reward = batch.terminated.flatten(), batch.reward.flatten()
     known = torch.isfinite(reward)
-    nats = model.reward_head.loss(out.reward, reward.nan_to_num(), ended)
+    nats = model.reward_head.loss(outcome.reward, reward.nan_to_num(), ended)
     ends = nn.functional.binary_cross_entropy_with_logits(
-        out.termination.float(), ended, reduction="none"
+        outcome.termination.float(), ended, reduction="none"
     )
     return {"reward": mean(nats, valid * known), "termination": mean(ends, valid * known)}
 

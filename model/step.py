@@ -20,21 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadOut:
-    """What one pass of the backbone says about a step.
+    """What one pass of the backbone says about the next state.
 
     Attributes:
         logits: per requested modality with codes ``(B, C, G, V)``.
         vectors: per requested modality with embeddings ``(B, C, G)``.
-        reward: bin logits ``(B, 2, bins)``.
-        termination: logits ``(B,)``.
         hidden: the action slot's hidden states ``(B, D)``.
         signal_nats: cross-entropy of the signal tokens ``(B,)``, in models with embeddings.
     """
 
     logits: dict[Modality, Tensor]
     vectors: dict[Modality, Tensor]
-    reward: Tensor
-    termination: Tensor
     hidden: Tensor
     signal_nats: Tensor | None
 
@@ -109,7 +105,7 @@ def embed_step(
 
 
 def read_step(model: WorldGPT, hidden: Tensor, step: StepInput, block: Block) -> ReadOut:
-    """Read everything from the hidden states of the action slot and the signal tokens.
+    """Read the next state from the hidden states of the signal tokens.
 
     Args:
         model: gives the heads.
@@ -128,5 +124,4 @@ def read_step(model: WorldGPT, hidden: Tensor, step: StepInput, block: Block) ->
     if vectors and model.training:
         signals = hidden[:, 1 : 1 + block.signals]
         nats = model.signal_reader.loss(signals, model.signal_numbers(block.outputs))
-    reward, termination = model.reward_head(action), model.termination_head(action)
-    return ReadOut(logits, vectors, reward, termination, action, nats)
+    return ReadOut(logits, vectors, action, nats)

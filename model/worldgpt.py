@@ -22,17 +22,11 @@ from .consistency import Consistency
 from .curriculum import Combination
 from .embeddings import ActionEmbedding, CellEmbedding, TokenProjection, VectorEmbedding
 from .errors import MissingModalityError, UntrainedCombinationWarning
-from .heads import (
-    Ensemble,
-    RewardHead,
-    SignalReader,
-    StateHead,
-    TerminationHead,
-    VectorHead,
-)
+from .heads import Ensemble, SignalReader, StateHead, VectorHead
 from .layout import Block, Reading, TokenCounts, additive
 from .losses import LossWeights, objective
 from .modalities import Modality
+from .outcome import ConsequenceReader, Outcome, RewardHead, TerminationHead, read_outcome
 from .step import ReadOut, embed_step, read_step
 
 if TYPE_CHECKING:
@@ -45,7 +39,8 @@ class WorldGPT(PreTrainedModel):
 
     One step is one forward pass of the language model (WorldGPT §3.1): the hidden states at the
     signal tokens give all codes of the next state in parallel; reward, termination and uncertainty
-    are read at the action slot of the same pass.
+    are read at the action slot of the same pass, reward and termination from the next state too if
+    the configuration says so.
 
     Args:
         config: sizes, modalities and actions; see :class:`WorldGPTConfig`.
@@ -91,6 +86,9 @@ class WorldGPT(PreTrainedModel):
         )  # fmt: skip
         self.reward_head = RewardHead(hidden, config.reward_bins)
         self.termination_head = TerminationHead(hidden)
+        self.consequence: ConsequenceReader | None = None
+        if config.outcome == "next":
+            self.consequence = ConsequenceReader(codecs, width, hidden)
         self.ensemble = Ensemble(hidden, sum(self.latent_sizes.values()), config.ensemble)
         self.consistency = Consistency(self.latent_sizes)
         self.reflector: ContextReflector | None = None
@@ -192,8 +190,11 @@ class WorldGPT(PreTrainedModel):
 
     # one step -----------------------------------------------------------------------------------
 
-    def read_window(self, batch: Batch, block: Block) -> ReadOut:
-        """Run windows ``(B, T)`` through the backbone in one pass; the result has rows ``B T``."""
+    def read_window(self, batch: Batch, block: Block) -> tuple[ReadOut, Outcome]:
+        """Run windows ``(B, T)`` through the backbone in one pass; the results have rows ``B T``.
+
+        The outcome may be read from the true next state, as it is known here.
+        """
         rows, steps = batch.reward.shape
         present = flatten_time(batch.present_now)
         step = embed_step(
@@ -212,7 +213,12 @@ class WorldGPT(PreTrainedModel):
         positions = block.window_positions(steps).to(tokens.device)
         hidden = self.backbone(tokens, additive(visible), positions)
         hidden = hidden.view(rows * steps, block.size, -1)[:, block.kept - 1 :]
-        return read_step(self, hidden, step, block)
+        out = read_step(self, hidden, step, block)
+        following = {
+            m: codes for m, codes in flatten_time(batch.next).items() if m in out.predicted
+        }
+        there = flatten_time(batch.present_next)
+        return out, read_outcome(self, out.hidden, step.now, following, there)
 
     def forward(
         self,
@@ -232,8 +238,8 @@ class WorldGPT(PreTrainedModel):
             reading: how the batch's contexts are read.
         """
         block = self.tokens.block(inputs, outputs, reading)
-        out = self.read_window(batch, block)
-        return objective(self, out, batch, weights or LossWeights())
+        out, outcome = self.read_window(batch, block)
+        return objective(self, out, outcome, batch, weights or LossWeights())
 
     @torch.no_grad()
     def predict(

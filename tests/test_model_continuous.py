@@ -115,7 +115,7 @@ def test_the_loss_is_distance_and_signal_tokens(parts: Path) -> None:
     batch = recorded(model)
     figures = model(batch).metrics
     with torch.no_grad():
-        out = model.read_window(batch, model.tokens.block())
+        out, _ = model.read_window(batch, model.tokens.block())
         distances = {m: (out.vectors[m] - batch.state[m][:, 1]).norm(dim=-1).mean() for m in SPECS}
     for modality, distance in distances.items():
         assert abs(float(figures[f"distance/{modality}"] - distance)) < 1e-6

@@ -26,12 +26,12 @@ def test_ring_equals_full_forward(fused: bool, backbone: str) -> None:
     batch = make_batch(model, rows=4, steps=steps)
     block = model.tokens.block()
     with torch.no_grad():
-        full = model.read_window(batch, block)
+        full, outcome = model.read_window(batch, block)
     engine = Imagination(model, 4, 0.0, block, fused)
     assert (type(engine.loop).__name__ == "FusedLlama") == (fused and backbone == "llama")
     for step in range(steps):
         prediction = engine.step(now(batch.state, step), batch.action[:, step])
-        rewards = model.reward_head.expect(full.reward).view(4, steps, 2)[:, step]
+        rewards = model.reward_head.expect(outcome.reward).view(4, steps, 2)[:, step]
         assert (prediction.rewards - rewards).abs().max() <= 1e-5
         for modality, logits in full.logits.items():
             wanted = logits.unflatten(0, (4, steps))[:, step].argmax(-1)

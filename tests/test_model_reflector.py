@@ -102,7 +102,7 @@ def test_step_by_step_is_the_window_with_contexts(
     block = model.tokens.block(reading=reading)
     assert batch.contexts is not None
     with torch.no_grad():
-        window = model.expected_latent(model.read_window(batch, block))
+        window = model.expected_latent(model.read_window(batch, block)[0])
     engine = Imagination(model, ROWS, 0.0, block, fused)
     numbers = torch.arange(ROWS * STEPS).view(ROWS, STEPS)
     for step in range(min(STEPS, model.config.context)):

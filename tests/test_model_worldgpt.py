@@ -8,10 +8,11 @@ import torch
 from worldgpt_env.model import Batch, Modality, WorldGPT, WorldGPTConfig
 from worldgpt_env.model.configuration import RewardBins
 from worldgpt_env.model.errors import ConfigurationError, MissingModalityError
-from worldgpt_env.model.heads import RewardHead, grid_neighbours, symexp, symlog
+from worldgpt_env.model.heads import grid_neighbours
 from worldgpt_env.model.layout import ACTION, OBSERVATION, SIGNAL, TokenCounts
 from worldgpt_env.model.losses import LossWeights, code_loss
 from worldgpt_env.model.modalities import ActionSpec, ImageSpec, TextSpec, VectorSpec
+from worldgpt_env.model.outcome import RewardHead, symexp, symlog
 
 SPECS = {
     Modality.IMAGE: ImageSpec(32, 32),
@@ -72,7 +73,7 @@ def test_the_next_state_does_not_leak_into_its_own_prediction() -> None:
     other = dataclasses.replace(batch, state=changed)
     block = model.tokens.block()
     with torch.no_grad():
-        before, after = model.read_window(batch, block), model.read_window(other, block)
+        (before, _), (after, _) = (model.read_window(x, block) for x in (batch, other))
     for modality in SPECS:
         a, b = (o.logits[modality].unflatten(0, (3, 5))[:, :3] for o in (before, after))
         assert torch.equal(a, b), modality  # steps 0, 1, 2 predict moments 1, 2, 3
@@ -84,7 +85,7 @@ def test_the_action_and_history_change_the_prediction() -> None:
     other = dataclasses.replace(batch, action=(batch.action + 1) % 3)
     block = model.tokens.block()
     with torch.no_grad():
-        a, b = (model.read_window(x, block).logits[Modality.IMAGE] for x in (batch, other))
+        a, b = (model.read_window(x, block)[0].logits[Modality.IMAGE] for x in (batch, other))
     assert (a - b).abs().amin((1, 2, 3)).shape == (15,)
     assert (a - b).abs().amax((1, 2, 3)).gt(1e-4).all()
 

@@ -51,6 +51,9 @@ class TrainConfig:
         codec_updates: optimiser steps of each codec; the codec's own number by default.
         init: a model to go on from, for a Dyna round; its sizes and its codecs are kept.
         context: blocks that the model looks back; the preset's own number by default.
+        outcome: where reward and end are read: ``"action"``, at the action slot; ``"next"``, there
+            and from the next state, which learns from a few examples what can be seen, and is
+            misled where the next state is predicted badly.
         temperature: of imagined codes and ends, stored with the model: 0 for worlds without
             chance, 1 where sounds or monsters are random.
         rows: windows of a batch.
@@ -94,6 +97,7 @@ class TrainConfig:
     codec_updates: int | None = None
     init: Path | None = None
     context: int | None = None
+    outcome: str = "action"
     temperature: float = 0.0
     rows: int = 128
     length: int = 4
@@ -214,6 +218,7 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
             world_options=recording.world_options,
             reward=dataclasses.asdict(reward_bins(recording)),
             rewarded=any(np.isfinite(e.rewards).any() for e in recording.episodes),
+            outcome=config.outcome,
             horizon=config.horizon,
             temperature=config.temperature,
             agent_modalities=config.agent_modalities and list(config.agent_modalities),

@@ -253,11 +253,9 @@ class Simulator:
         )
 
     def correct(self, state: State, rows: np.ndarray | None = None) -> None:
-        """Put observed states ``(N, C, G)`` in place of imagined ones; these rows have not ended.
+        """Put observed states ``(N, C, G)`` in place of imagined ones in ``rows``, which go on.
 
-        Args:
-            state: of all modalities.
-            rows: ``(N,)`` bool; all by default.
+        ``rows`` is ``(N,)`` bool, all by default.
         """
         self._need_reset("correct")
         chosen = np.ones(self.num_envs, bool) if rows is None else rows

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, help="windows of a batch")
     parser.add_argument("--length", type=int, help="steps of a window")
     parser.add_argument("--context", type=int, help="steps that the model looks back")
+    parser.add_argument("--outcome", help="read reward and end from: action (default) or next")
     parser.add_argument("--temperature", type=float, help="of dreams: 0 none, 1 as recorded")
     parser.add_argument("--rarity", type=float, help="how much more often rare states are drawn")
     parser.add_argument("--blurred", type=float, help="share of digits seen at random")
