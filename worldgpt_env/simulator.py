@@ -253,10 +253,7 @@ class Simulator:
         )
 
     def correct(self, state: State, rows: np.ndarray | None = None) -> None:
-        """Put observed states ``(N, C, G)`` in place of imagined ones in ``rows``, which go on.
-
-        ``rows`` is ``(N,)`` bool, all by default.
-        """
+        """Put observed states in place of imagined ones in ``rows`` ``(N,)`` bool, which go on."""
         self._need_reset("correct")
         chosen = np.ones(self.num_envs, bool) if rows is None else rows
         there = torch.from_numpy(chosen).to(self.model.device)[:, None, None]
