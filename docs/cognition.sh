@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Every figure of the part "Memory, knowledge, planning" of docs/results.md, about four hours on two
-# cores: `bash docs/cognition.sh`, or some of: knowledge sequences memory long. The first two need the
-# models of docs/worldnet.sh. What is there already is left as it is.
+# cores: `bash docs/cognition.sh`, or some of: knowledge sequences memory long (doorkey-6 doorkey-8
+# babyai-two). The first two need the models of docs/worldnet.sh. What is there is left as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 OUT=runs/cognition
 WORLDNET=runs/worldnet
 DATA=$WORLDNET/arcade
-SEEDS="0 1 2"
+SEEDS="${SEEDS:-0 1 2}"
 export OMP_NUM_THREADS=1
 
 each() { local name; for seed in $SEEDS; do for name in "$@"; do echo "$OUT/$name-$seed"; done; done; }
@@ -73,7 +73,8 @@ agent() {
   local at="$1/$2" model="$3"; shift 3
   [ -f "$at.json" ] && return
   worldgpt dream --model "$model" --out "$at" --seed "$seed" --threads 1 --json "$at-dream.json" "$@"
-  worldgpt evaluate --policy "$at" --episodes 100 --json "$at.json" --threads 1
+  worldgpt evaluate --policy "$at" --episodes 100 --json "$at.json" --threads 1 \
+    ${limit:+--world-options "${limit[@]}"}
 }
 
 memory() {
@@ -103,43 +104,50 @@ memory() {
   done
 }
 
-# long WORLD STEPS: cognition and planning, on and off, where the goal is far away. WORLD may be
-# doorkey-8 or babyai-two, too; a plan that reads memory and knowledge costs eight times as much.
+# long WORLD: cognition and planning, on and off, where the goal is far away; SEEDS="0" takes one.
 long() {
-  local world="$1" steps="$2" name="${1%-[0-9]}" at goal=() options=() plan
-  [ "$name" = doorkey ] && options=(--world-options "size=${world#doorkey-}")
-  [ "$name" = doorkey ] && goal=("goal=pick up the key then open the door")
+  local world="$1" name="${1%-[0-9]}" steps updates at arm goal=() limit=() record=() settings=()
+  case "$world" in
+    doorkey-6) steps=60000 updates=700 record=(size=6 max_steps=2000) ;;
+    doorkey-8) steps=120000 updates=800 record=(size=8 max_steps=2000) ;;
+    babyai-two) steps=80000 updates=1200 record=(progress=true) ;;
+  esac
+  [ "$name" = doorkey ] && goal=("goal=pick up the key then open the door") limit=(max_steps=250)
   for seed in $SEEDS; do
     at="$OUT/long/$world/$seed"
-    worldgpt collect --world "$name" "${options[@]}" --steps "$steps" --seed "$seed" \
-      --out "$at/recording"
-    [ -d "$at/model" ] || worldgpt train --data "$at/recording" --out "$at/model" --updates 800 \
-      --rarity 0.75 --blurred 0.05 --seed "$seed" --threads 1
+    worldgpt collect --world "$name" --world-options "${record[@]}" --policy least-tried \
+      --epsilon 0.1 --steps "$steps" --seed "$seed" --out "$at/recording"
+    [ -d "$at/model" ] || worldgpt train --data "$at/recording" --out "$at/model" \
+      --updates "$updates" --rarity 0.75 --outcome next --seed "$seed" --threads 1 \
+      --json "$at/model.json"
+    agent "$at" policy "$at/model" --steps 100000
+    planned plan "$at/model"
     [ -d "$at/known" ] || worldgpt knowledge --model "$at/model" --data "$at/recording" \
       --per-scenario 4000 --out "$at/known"
     [ -d "$at/tuned" ] || worldgpt tune --model "$at/model" --data "$at/recording" \
       --knowledge "$at/known" --out "$at/tuned" --updates 200 --longest 4 --rows 128 \
       --seed "$seed" --threads 1
-    agent "$at" policy "$at/model" --steps 150000
-    agent "$at" policy-knowing "$at/tuned" --steps 150000 --memory reflected --knowledge "$at/known"
-    plan=(worldgpt evaluate --policy planner:decomposition --threads 1)
-    for arm in plan plan-knowing; do
-      [ -f "$at/$arm.json" ] && continue
-      settings=(horizon=12 candidates=48 iterations=2 replan_every=6 "${goal[@]}")
-      case $arm in
-        plan) "${plan[@]}" --episodes 8 --model "$at/model" --json "$at/$arm.json" --set "${settings[@]}" ;;
-        *) "${plan[@]}" --episodes 4 --model "$at/tuned" --json "$at/$arm.json" \
-          --set "${settings[@]}" memory=reflected "knowledge=$at/known" ;;
-      esac
-    done
+    agent "$at" policy-knowing "$at/tuned" --steps 100000 --memory reflected --knowledge "$at/known"
+    planned plan-knowing "$at/tuned" memory=reflected "knowledge=$at/known"
   done
 }
 
+# planned NAME MODEL [SETTING...]: the planner with subgoals, in the real world; of `long`.
+planned() {
+  local json="$at/$1.json" model="$2"; shift 2
+  [ -f "$json" ] && return
+  worldgpt evaluate --policy planner:decomposition --model "$model" --episodes 8 --num-envs 8 \
+    --world-options "${record[0]}" "${limit[@]}" --threads 1 --json "$json" --set horizon=12 \
+    candidates=32 iterations=2 replan_every=6 "${goal[@]}" "$@"
+}
+
+WORLDS="doorkey-6 doorkey-8 babyai-two"
 for part in "${@:-all}"; do
   case "$part" in
-    all) knowledge; sequences; memory; long doorkey-6 60000 ;;
+    all) knowledge; sequences; memory; for world in $WORLDS; do long "$world"; done ;;
     knowledge | sequences | memory) "$part" ;;
-    long) long doorkey-6 60000 ;;
-    *) echo "there is no part $part: knowledge, sequences, memory, long" >&2; exit 2 ;;
+    doorkey-6 | doorkey-8 | babyai-two) long "$part" ;;
+    long) for world in $WORLDS; do long "$world"; done ;;
+    *) echo "there is no part $part: knowledge, sequences, memory, long, $WORLDS" >&2; exit 2 ;;
   esac
 done
