@@ -109,7 +109,7 @@ long() {
   local world="$1" name="${1%-[0-9]}" steps updates at arm goal=() limit=() record=() settings=()
   case "$world" in
     doorkey-6) steps=60000 updates=700 record=(size=6 max_steps=2000) ;;
-    doorkey-8) steps=120000 updates=800 record=(size=8 max_steps=2000) ;;
+    doorkey-8) steps=120000 updates=600 record=(size=8 max_steps=2000) ;;
     babyai-two) steps=80000 updates=1200 record=(progress=true) ;;
   esac
   [ "$name" = doorkey ] && goal=("goal=pick up the key then open the door") limit=(max_steps=250)
@@ -127,8 +127,8 @@ long() {
     [ -d "$at/tuned" ] || worldgpt tune --model "$at/model" --data "$at/recording" \
       --knowledge "$at/known" --out "$at/tuned" --updates 200 --longest 4 --rows 128 \
       --seed "$seed" --threads 1
-    agent "$at" policy-knowing "$at/tuned" --steps 100000 --memory reflected --knowledge "$at/known"
     planned plan-knowing "$at/tuned" memory=reflected "knowledge=$at/known"
+    agent "$at" policy-knowing "$at/tuned" --steps 100000 --memory reflected --knowledge "$at/known"
   done
 }
 
