@@ -214,11 +214,9 @@ class WorldGPT(PreTrainedModel):
         hidden = self.backbone(tokens, additive(visible), positions)
         hidden = hidden.view(rows * steps, block.size, -1)[:, block.kept - 1 :]
         out = read_step(self, hidden, step, block)
-        following = {
-            m: codes for m, codes in flatten_time(batch.next).items() if m in out.predicted
-        }
-        there = flatten_time(batch.present_next)
-        return out, read_outcome(self, out.hidden, step.now, following, there)
+        following, shown = flatten_time(batch.next), flatten_time(batch.present_next)
+        following = {modality: following[modality] for modality in out.predicted}
+        return out, read_outcome(self, out.hidden, step.now, following, shown)
 
     def forward(
         self,
