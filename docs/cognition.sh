@@ -106,13 +106,15 @@ memory() {
 
 # long WORLD: cognition and planning, on and off, where the goal is far away; SEEDS="0" takes one.
 long() {
-  local world="$1" name="${1%-[0-9]}" steps updates at arm goal=() limit=() record=() settings=()
+  local world="$1" name="${1%-[0-9]}" steps updates at goal=() limit=() record=()
   case "$world" in
     doorkey-6) steps=60000 updates=700 record=(size=6 max_steps=2000) ;;
     doorkey-8) steps=120000 updates=600 record=(size=8 max_steps=2000) ;;
     babyai-two) steps=80000 updates=1200 record=(progress=true) ;;
   esac
   [ "$name" = doorkey ] && goal=("goal=pick up the key then open the door") limit=(max_steps=250)
+  worldgpt evaluate --policy random --world "$name" --episodes 100 --threads 1 \
+    --world-options "${record[0]}" "${limit[@]}"
   for seed in $SEEDS; do
     at="$OUT/long/$world/$seed"
     worldgpt collect --world "$name" --world-options "${record[@]}" --policy least-tried \
@@ -122,6 +124,7 @@ long() {
       --json "$at/model.json"
     agent "$at" policy "$at/model" --steps 100000
     planned plan "$at/model"
+    [ "$world" != doorkey-6 ] || planned plan-forgetting "$at/model" recall=false novelty=0
     [ -d "$at/known" ] || worldgpt knowledge --model "$at/model" --data "$at/recording" \
       --per-scenario 4000 --out "$at/known"
     [ -d "$at/tuned" ] || worldgpt tune --model "$at/model" --data "$at/recording" \

@@ -37,9 +37,8 @@ def make_actor(policy: str, world: World, epsilon: float) -> Actor:
     """
     if policy == "random":
         return Uniform(world.action_space)
-    if policy == "least-tried":
-        return Mixed(LeastTried(world.action_space), world.action_space, epsilon)
-    actor = Stored(policy, world)
+    tries = policy == "least-tried"
+    actor: Actor = LeastTried(world.action_space) if tries else Stored(policy, world)
     return Mixed(actor, world.action_space, epsilon)
 
 

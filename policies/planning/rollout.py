@@ -69,14 +69,14 @@ def imagine(
     rows = len(sequences)
     score, reached = np.zeros(rows), np.zeros(rows)
     live, factor = np.ones(rows, bool), 1.0
-    unmet = Unmet(lived, rows)
+    unmet = Unmet(lived, rows) if scoring.novelty else None
     for time in range(sequences.shape[1]):
         actions = np.ascontiguousarray(sequences[:, time])
         known = recall(simulator, actions, lived) if scoring.recall else {}
         step = simulator.step(actions)
         goes_on = put_right(simulator, known)
         gain = _gain(step, goes_on, scoring.penalty)
-        if scoring.novelty:
+        if unmet is not None:
             gain += scoring.novelty * unmet(simulator.state)
         score += np.where(live, factor * gain, 0.0)
         if any(wish is not None for wish in wishes):
