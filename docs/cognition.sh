@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every figure of the part "Memory, knowledge, planning" of docs/results.md, about four hours on two
 # cores: `bash docs/cognition.sh`, or some of: knowledge sequences memory long (doorkey-6 doorkey-8
-# babyai-two). The first two need the models of docs/worldnet.sh. What is there is left as it is.
+# babyai-two doom-home). The first two need the models of docs/worldnet.sh. What is there is left.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -106,23 +106,29 @@ memory() {
 
 # long WORLD: cognition and planning, on and off, where the goal is far away; SEEDS="0" takes one.
 long() {
-  local world="$1" name="${1%-[0-9]}" steps updates at goal=() limit=() record=()
+  local world="$1" name="${1%-[0-9]}" steps updates at goal=() limit=() record=() given=() seen=()
+  local played="--policy least-tried --epsilon 0.1" near="--start-states rewarded"
   case "$world" in
     doorkey-6) steps=60000 updates=700 record=(size=6 max_steps=2000) ;;
     doorkey-8) steps=120000 updates=600 record=(size=8 max_steps=2000) ;;
     babyai-two) steps=80000 updates=1200 record=(progress=true) ;;
+    doom-home) steps=100000 updates=1000 played="" goal=(proposer=way near=0.03 every=6)
+      seen=(--agent-modalities vector --start-states 100000) ;;
   esac
   [ "$name" = doorkey ] && goal=("goal=pick up the key then open the door") limit=(max_steps=250)
+  [ -z "${record[*]}" ] || given=(--world-options "${record[@]}")
   worldgpt evaluate --policy random --world "$name" --episodes 100 --threads 1 \
-    --world-options "${record[0]}" "${limit[@]}"
+    ${record:+--world-options "${record[0]}" "${limit[@]}"}
   for seed in $SEEDS; do
     at="$OUT/long/$world/$seed"
-    worldgpt collect --world "$name" --world-options "${record[@]}" --policy least-tried \
-      --epsilon 0.1 --steps "$steps" --seed "$seed" --out "$at/recording"
+    worldgpt collect --world "$name" "${given[@]}" $played --steps "$steps" --seed "$seed" \
+      --out "$at/recording"
     [ -d "$at/model" ] || worldgpt train --data "$at/recording" --out "$at/model" \
-      --updates "$updates" --rarity 0.75 --outcome next --seed "$seed" --threads 1 \
+      --updates "$updates" --rarity 0.75 --outcome next "${seen[@]}" --seed "$seed" --threads 1 \
       --json "$at/model.json"
-    agent "$at" policy "$at/model" --steps 100000
+    agent "$at" policy "$at/model" --steps 100000 $near
+    agent "$at" policy-anywhere "$at/model" --steps 100000
+    direct
     planned plan "$at/model"
     [ "$world" != doorkey-6 ] || planned plan-forgetting "$at/model" recall=false novelty=0
     [ -d "$at/known" ] || worldgpt knowledge --model "$at/model" --data "$at/recording" \
@@ -131,7 +137,8 @@ long() {
       --knowledge "$at/known" --out "$at/tuned" --updates 200 --longest 4 --rows 128 \
       --seed "$seed" --threads 1
     planned plan-knowing "$at/tuned" memory=reflected "knowledge=$at/known"
-    agent "$at" policy-knowing "$at/tuned" --steps 100000 --memory reflected --knowledge "$at/known"
+    agent "$at" policy-knowing "$at/tuned" --steps 100000 $near --memory reflected \
+      --knowledge "$at/known"
   done
 }
 
@@ -140,16 +147,25 @@ planned() {
   local json="$at/$1.json" model="$2"; shift 2
   [ -f "$json" ] && return
   worldgpt evaluate --policy planner:decomposition --model "$model" --episodes 8 --num-envs 8 \
-    --world-options "${record[0]}" "${limit[@]}" --threads 1 --json "$json" --set horizon=12 \
-    candidates=32 iterations=2 replan_every=6 "${goal[@]}" "$@"
+    ${record:+--world-options "${record[0]}" "${limit[@]}"} --threads 1 --json "$json" \
+    --set horizon=12 candidates=32 iterations=2 replan_every=6 "${goal[@]}" "$@"
 }
 
-WORLDS="doorkey-6 doorkey-8 babyai-two"
+# direct: the same PPO on as many real steps as were recorded; of `long`.
+direct() {
+  [ -f "$at/direct.json" ] && return
+  worldgpt direct --model "$at/model" ${limit:+--world-options "${limit[@]}"} --steps "$steps" \
+    --seed "$seed" --out "$at/direct" --threads 1
+  worldgpt evaluate --policy "$at/direct" --episodes 100 --json "$at/direct.json" --threads 1 \
+    ${limit:+--world-options "${limit[@]}"}
+}
+
+WORLDS="doorkey-6 doorkey-8 babyai-two doom-home"
 for part in "${@:-all}"; do
   case "$part" in
     all) knowledge; sequences; memory; for world in $WORLDS; do long "$world"; done ;;
     knowledge | sequences | memory) "$part" ;;
-    doorkey-6 | doorkey-8 | babyai-two) long "$part" ;;
+    doorkey-6 | doorkey-8 | babyai-two | doom-home) long "$part" ;;
     long) for world in $WORLDS; do long "$world"; done ;;
     *) echo "there is no part $part: knowledge, sequences, memory, long, $WORLDS" >&2; exit 2 ;;
   esac

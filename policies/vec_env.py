@@ -49,7 +49,8 @@ class ImaginedVecEnv(VecEnv):
         obs_mode: ``"latent"`` (a small vector per modality, fastest) or ``"decoded"`` (raw).
         modalities: those that the agent observes; the model's ``agent_modalities`` by default.
         horizon: imagined steps before truncation; the model's own by default.
-        start_states: ``"first"``, ``"visited"``, ``"mixed"``, a file or folder, or StartStates.
+        start_states: ``"first"``, ``"visited"``, ``"mixed"``, ``"rewarded"``, a file or folder,
+            or StartStates.
         temperature: of the dream; the model's own by default.
         max_uncertainty: a less certain step truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from toy_worlds import CorridorWorld
 
-from worldgpt_env.errors import CheckpointError
+from worldgpt_env.errors import CheckpointError, MissingStartStatesError
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
@@ -153,20 +155,42 @@ def corridor_states(model: WorldGPT, walks: list[list[int]]) -> StartStates:
     return StartStates(codes, numbers[:, 1] == 0, numbers[:, 0], numbers[:, 1])
 
 
-def test_the_way_is_one_that_an_episode_went_later_and_from_the_nearest_moment(model) -> None:
-    states = corridor_states(model, [[5, 4, 3, 2, 1], [1, 2, 2, 3, 4, 5], [2, 3]])
-    here = states.select(np.array([6]))  # place 2, first met on the way up
-    goal = states.select(np.array([0]))  # place 5
-    told = Situation(model, "", here, "")
-    way = WayProposer(states, goal, every=2, near=1e-6).propose(told)
-    assert [place.name for place in way] == ["recorded 1:4", "recorded 1:5"]
-    every = WayProposer(states, goal, every=1, near=1e-6).propose(told)
-    assert [place.name for place in every] == ["recorded 1:3", "recorded 1:4", "recorded 1:5"]
-    down = WayProposer(states, states.select(np.array([4])), every=2, near=1e-6).propose(told)
-    assert [place.name for place in down] == ["recorded 0:4"]  # 2 -> 1 takes one step there
+def test_the_way_is_the_shortest_through_all_that_was_recorded(model: WorldGPT) -> None:
+    states = corridor_states(model, [[1, 2, 2, 3, 4], [5, 4, 3, 2], [4, 5, 4]])
+    told = Situation(model, "", states.select(np.array([1])), "")  # at place 2
+    goal = states.select(np.array([5]))  # place 5, where no episode came to from place 2
+    way = WayProposer(states, goal, every=1, near=1e-6).propose(told)
+    assert [place.name for place in way] == ["recorded 0:3", "recorded 0:4", "recorded 2:1"]
+    spaced = WayProposer(states, goal, every=2, near=1e-6).propose(told)
+    assert [place.name for place in spaced] == ["recorded 0:4", "recorded 2:1"]
+    up = Situation(model, "", states.select(np.array([6])), "")  # at place 4
+    down = WayProposer(states, states.select(np.array([8])), every=2, near=1e-6).propose(up)
+    assert [place.name for place in down] == ["recorded 1:3"]  # 4, 3, 2 in two steps
+    there = WayProposer(states, goal, near=1e-6).propose(
+        Situation(model, "", states.select(np.array([10])), "")
+    )
+    assert [place.name for place in there] == ["recorded 2:1"]
     never = model.encode({"text": np.ones((1, 2), int), "vector": np.zeros((1, 1), np.float32)})
     with pytest.raises(ProposalError, match="record more"):
         WayProposer(states, never, near=1e-6).propose(told)
+
+
+def test_a_way_may_lead_to_the_reward(model: WorldGPT) -> None:
+    states = corridor_states(model, [[2, 3, 4, 3], [4, 5, 6]])
+    states = dataclasses.replace(states, reward=torch.tensor([0.0, 0, 0, 0, 0, 0.6, 1]))
+    told = Situation(model, "whatever", states.select(np.array([0])), "")
+    *way, last = WayProposer(states, "reward", every=1, near=1e-6).propose(told)
+    assert [place.name for place in way] == ["recorded 0:1", "recorded 0:2"]
+    assert last.name == "recorded 1:1"  # the nearest that was paid half or more
+    poor = dataclasses.replace(states, reward=torch.zeros(7))
+    with pytest.raises(MissingStartStatesError, match="ever paid"):
+        WayProposer(poor, "reward").propose(told)
+
+
+@pytest.mark.parametrize("wrong", [{"goal": "the door"}, {"every": 0}, {"near": -1.0}])
+def test_impossible_ways_are_told(model: WorldGPT, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="use"):
+        WayProposer(corridor_states(model, [[1, 2]]), **wrong)
 
 
 def test_the_goal_of_a_way_can_be_told_in_words(tiny_model: WorldGPT) -> None:
@@ -328,6 +352,12 @@ def test_a_decomposition_by_name(model: WorldGPT) -> None:
     assert isinstance(planner.proposer, MissionProposer) and planner.goal.startswith("reach")
     way = build_planner("decomposition", model, {"proposer": "way"})
     assert isinstance(way, Decomposition) and isinstance(way.proposer, WayProposer)
+    assert way.proposer.goal == "reward"
+    told = build_planner("decomposition", model, {"proposer": "way", "goal": "prize", "near": 0.1})
+    assert isinstance(told, Decomposition) and isinstance(told.proposer, WayProposer)
+    assert (told.proposer.goal, told.proposer.near) == ("words", 0.1)
+    with pytest.raises(ConfigurationError, match="no setting near"):
+        build_planner("decomposition", model, {"near": 0.1})
     with pytest.raises(CheckpointError, match="no language model"):
         build_planner("decomposition", model, {"proposer": "no-such-folder"})
     with pytest.raises(ConfigurationError, match="worth"):

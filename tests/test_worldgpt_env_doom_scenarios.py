@@ -166,3 +166,19 @@ def test_shots_and_kills_are_told() -> None:
         assert kills > 0 and ammo < 26
     finally:
         world.close()
+
+
+def test_the_armor_pays_in_the_step_that_ends_the_episode() -> None:
+    world = make_world("doom-home", caption=True)
+    for seed in (34, 52):  # begin in sight of it; in the second, the game goes on for a step
+        _, info = world.reset(seed=seed)
+        rewards, terminated = [], False
+        while not terminated and len(rewards) < 40:
+            side = next((s for s in ("left", "right", "behind") if s in info["text"]), "")
+            move = {"left": "turn left", "behind": "turn left", "right": "turn right"}
+            action = world.action_spec.names.index(move.get(side, "move forward"))
+            _, reward, terminated, truncated, info = world.step(action)
+            rewards.append(reward)
+            assert not truncated
+        assert terminated and rewards[-1] > 0.99 and max(rewards[:-1]) < 0
+    world.close()

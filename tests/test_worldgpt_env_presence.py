@@ -30,7 +30,7 @@ def partial_states(tiny_model: WorldGPT) -> StartStates:
             if lacking:
                 present[modality] = np.zeros(moments, bool)
                 observations[modality] = np.zeros_like(observations[modality])
-        episodes.append(TinyEpisode(observations, present))
+        episodes.append(TinyEpisode(observations, episode.rewards, present))
     return StartStates.from_recording(tiny_model, TinyRecording(episodes))
 
 
@@ -67,7 +67,13 @@ def test_presence_is_saved_and_old_files_have_everything(
     for modality, there in partial_states.present.items():
         assert torch.equal(loaded.present[modality], there)
     start_states.save(tmp_path)
-    assert set(load_file(tmp_path / FILE_NAME)) == {*map(str, SPECS), "first", "episode", "step"}
+    assert set(load_file(tmp_path / FILE_NAME)) == {
+        *map(str, SPECS),
+        "first",
+        "episode",
+        "step",
+        "reward",
+    }
     assert StartStates.load(tmp_path).present == {}
 
 

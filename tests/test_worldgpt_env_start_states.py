@@ -1,12 +1,13 @@
 """Start states: taken from a recording, stored, sampled, and found by words."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_world import SPECS, build_model, tiny_recording
+from tiny_world import SPECS, TinyEpisode, TinyRecording, build_model, tiny_recording
 
 from worldgpt_env.errors import (
     CheckpointError,
@@ -45,11 +46,65 @@ def test_a_limit_keeps_first_moments_before_others(tiny_model: WorldGPT) -> None
     assert len(fewer) == 3 and bool(fewer.first.all())
 
 
+def paid_recording() -> TinyRecording:
+    """Return the recording with a reward in the last step of the longest episode alone."""
+    episodes = tiny_recording().episodes
+    longest = max(range(len(episodes)), key=lambda number: len(episodes[number].rewards))
+    rewards = [np.zeros_like(episode.rewards) for episode in episodes]
+    rewards[longest][-1] = 3
+    return TinyRecording(
+        [TinyEpisode(e.observations, r) for e, r in zip(episodes, rewards, strict=True)]
+    )
+
+
+def test_a_limit_keeps_the_way_to_a_reward_before_the_rest(tiny_model: WorldGPT) -> None:
+    recording = paid_recording()
+    longest = max(len(episode.rewards) for episode in recording.episodes)
+    kept = StartStates.from_recording(tiny_model, recording, limit=7 + longest)
+    assert int(kept.first.sum()) == 8 and kept.reward is not None
+    (paid,) = kept.paid
+    assert kept.reward[paid] == 3 and int(kept.step[paid]) == longest - 1
+    assert set(kept.leading) == set(np.flatnonzero(kept.episode == kept.episode[paid]))
+    assert len(kept.leading) == longest
+
+
+def test_dreams_may_begin_on_the_way_to_a_reward(tiny_model: WorldGPT) -> None:
+    states = StartStates.from_recording(tiny_model, paid_recording())
+    drawn = states.sample("rewarded", seed_keys(list(range(2000))))
+    first = states.first.numpy()
+    assert set(drawn) == set(np.flatnonzero(first)) | set(states.leading)
+    share = first[drawn].mean()
+    assert abs(share - (0.5 + 0.5 * first[states.leading].mean())) < 0.05
+
+
+def test_the_way_to_a_reward_is_64_steps_and_of_its_own_episode(start_states: StartStates) -> None:
+    count = len(start_states)
+    step = torch.arange(count, dtype=torch.int32) * 40  # of one long episode
+    reward = torch.zeros(count)
+    reward[[5, 6]] = torch.tensor([1.0, 0.49])
+    states = dataclasses.replace(start_states, episode=step * 0, step=step, reward=reward)
+    assert states.paid.tolist() == [5] and states.leading.tolist() == [4, 5]
+    two = dataclasses.replace(states, episode=(step > 4 * 40).int())
+    assert two.leading.tolist() == [5]
+
+
+def test_where_nothing_was_paid_there_is_no_way_to_it(start_states: StartStates) -> None:
+    for reward in (torch.zeros(len(start_states)), torch.full((len(start_states),), torch.nan)):
+        poor = dataclasses.replace(start_states, reward=reward)
+        with pytest.raises(MissingStartStatesError, match="record more"):
+            poor.sample("rewarded", seed_keys([1]))
+    untold = dataclasses.replace(start_states, reward=None)
+    with pytest.raises(MissingStartStatesError, match="train the model anew"):
+        untold.sample("rewarded", seed_keys([1]))
+
+
 def test_what_is_saved_is_loaded(start_states: StartStates, tmp_path: Path) -> None:
     for target in (tmp_path, tmp_path / "mine.safetensors"):
         path = start_states.save(target)
         loaded = StartStates.load(target)
         assert torch.equal(loaded.episode, start_states.episode)
+        assert start_states.reward is not None and loaded.reward is not None
+        assert torch.equal(loaded.reward, start_states.reward)
         for modality, codes in start_states.codes.items():
             assert loaded.codes[modality].dtype == codes.dtype == torch.uint8
             assert torch.equal(loaded.codes[modality], codes)

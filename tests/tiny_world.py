@@ -78,6 +78,7 @@ class TinyEpisode:
     """One recorded episode."""
 
     observations: dict[Modality, np.ndarray]
+    rewards: np.ndarray
     present: dict[Modality, np.ndarray] = field(default_factory=dict)
 
 
@@ -94,12 +95,14 @@ def tiny_recording() -> TinyRecording:
     world, episodes = TinyWorld(), []
     world.action_space.seed(0)
     for seed in range(8):
-        moments, ended = [world.reset(seed=seed)[0]], False
+        moments, rewards, ended = [world.reset(seed=seed)[0]], [], False
         while not ended:
-            observation, _, terminated, truncated, _ = world.step(world.action_space.sample())
+            observation, reward, terminated, truncated, _ = world.step(world.action_space.sample())
             moments.append(observation)
+            rewards.append(reward)
             ended = terminated or truncated
-        episodes.append(TinyEpisode({m: np.stack([o[str(m)] for o in moments]) for m in SPECS}))
+        observations = {m: np.stack([o[str(m)] for o in moments]) for m in SPECS}
+        episodes.append(TinyEpisode(observations, np.array(rewards, np.float32)))
     return TinyRecording(episodes)
 
 
@@ -139,7 +142,7 @@ def set_end(model: WorldGPT, logit: float) -> None:
 def build_start_states(model: WorldGPT) -> StartStates:
     """Return the start states of the recording for ``model``."""
     episodes = [
-        TinyEpisode({modality: episode.observations[modality] for modality in model.specs})
+        TinyEpisode({m: episode.observations[m] for m in model.specs}, episode.rewards)
         for episode in tiny_recording().episodes
     ]
     return StartStates.from_recording(model, TinyRecording(episodes))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class DirectConfig:
         out: folder of the policy.
         model: name of an embedded world, or folder of a model: its codecs see for the agent.
         world: name of the real world; the one that the model learned by default.
+        world_options: keyword arguments of ``make_world``, beside those that the model met.
         steps: real steps in all.
         num_envs: worlds side by side.
         modalities: those that the agent observes; the model's ``agent_modalities`` by default.
@@ -55,6 +56,7 @@ class DirectConfig:
     out: Path
     model: str = DEFAULT_WORLD
     world: str = ""
+    world_options: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 30_000
     num_envs: int = 8
     modalities: tuple[str, ...] | None = None
@@ -73,7 +75,7 @@ class DirectConfig:
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the result, as JSON values."""
-        free = ["out", "model", "modalities"]
+        free = ["out", "model", "modalities", "world_options"]
         free += [] if self.remember else ["remember", "remember_over"]
         kept = {k: v for k, v in asdict(self).items() if k not in free}
         return kept | {"modalities": list(self.modalities) if self.modalities else None}
@@ -97,6 +99,7 @@ def train_directly(config: DirectConfig) -> dict[str, Any]:
     world, options = config.world or model.config.world, {}
     if world == model.config.world:
         options = model.config.world_options
+    options = {**options, **config.world_options}
     identity = config.identity() | {"world": world, "world_options": options}
     figures = _finished(config, identity, model)
     if figures is None:

@@ -72,7 +72,8 @@ class DreamConfig:
         obs_mode: ``"latent"`` or ``"decoded"``.
         modalities: those that the agent observes; the model's ``agent_modalities`` by default.
         horizon: imagined steps before truncation; the model's own by default.
-        start_states: ``"first"``, ``"visited"``, ``"mixed"`` or a path.
+        start_states: ``"first"``, ``"visited"``, ``"mixed"``, ``"rewarded"`` or a path, see
+            :meth:`StartStates.sample`.
         temperature: of the dream; the model's own by default.
         max_uncertainty: a less certain step truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.

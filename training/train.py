@@ -65,6 +65,8 @@ class TrainConfig:
             recording by heart.
         held_out: share of the episodes kept for calibration and the card.
         horizon: imagined steps before truncation, stored with the model.
+        start_states: moments of the recording that are stored with the model, for dreams to begin
+            from and for :class:`WayProposer` to find its way.
         agent_modalities: what agents observe by default, stored with the model; all if None. Leave
             out what tells an agent nothing: it would learn the errors of its prediction.
         schedule: what is read and predicted, a key of :data:`~worldgpt_env.model.SCHEDULES`:
@@ -107,6 +109,7 @@ class TrainConfig:
     blurred: float = 0.0
     held_out: float = 0.05
     horizon: int = 64
+    start_states: int = 4096
     agent_modalities: tuple[str, ...] | None = None
     schedule: str = "complete"
     without: tuple[str, ...] = ()
@@ -126,7 +129,7 @@ class TrainConfig:
         """Refuse values that no run can have."""
         if not self.data:
             raise ConfigurationError("no recording was given; add --data DIR.")
-        for name in ("rows", "length", "horizon"):
+        for name in ("rows", "length", "horizon", "start_states"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
         for name in ("event_share", "blurred", "histories"):
@@ -284,7 +287,7 @@ def save(
 
     def write(draft: Path) -> None:
         write_model(model, draft)
-        StartStates.from_recording(model, recording).save(draft)
+        StartStates.from_recording(model, recording, config.start_states).save(draft)
         (draft / "metrics.json").write_text(json.dumps(summary, indent=1) + "\n")
         write_card(draft / "README.md", config, model, summary)
 

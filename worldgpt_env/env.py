@@ -80,7 +80,8 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     ## Starting State
 
     A real state out of the recording: the first moment of an episode (`start_states="first"`), any
-    moment (`"visited"`) or either (`"mixed"`). `reset(options=...)` takes one of
+    moment (`"visited"`) or either (`"mixed"`); or a first moment or one of the 64 before a reward
+    (`"rewarded"`), for rewards that are far away. `reset(options=...)` takes one of
 
     - `{"index": 3}`: the start state of this number;
     - `{"observation": obs}`: your own observation, all modalities, in the decoded spaces above;
@@ -127,7 +128,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     | modalities          | all         | of the observations; if latent, the model's own choice   |
     | obs_mode            | `"decoded"` | or `"latent"`                                            |
     | horizon             | the model's | imagined steps before truncation                         |
-    | start_states        | `"first"`   | `"visited"`, `"mixed"`; or others: a path, `StartStates` |
+    | start_states        | `"first"`   | `"visited"`, `"mixed"`, `"rewarded"`, or others: a path  |
     | temperature         | the model's | 0 takes the most likely next state, above 0 samples      |
     | max_uncertainty     | none        | a step less certain than this truncates the episode      |
     | uncertainty_penalty | 0           | times the uncertainty of a step, taken off its reward    |

@@ -26,8 +26,9 @@ class SimulatorConfig:
         modalities: the modalities of the observations; by default all, of latent ones the model's
             ``agent_modalities``. The model uses all anyway.
         horizon: imagined steps before truncation; the model's own by default.
-        start_states: ``"first"``, ``"visited"`` or ``"mixed"`` of the model's own; or others, as
-            file, folder or StartStates, each as likely.
+        start_states: ``"first"``, ``"visited"``, ``"mixed"`` or ``"rewarded"`` of the model's own,
+            see :meth:`StartStates.sample`; or others, as file, folder or StartStates, each as
+            likely.
         temperature: 0 takes the most likely outcome, above 0 samples; the model's own by default.
         max_uncertainty: a step less certain than this truncates the episode; never by default.
         uncertainty_penalty: times the uncertainty of a step, taken off its reward.

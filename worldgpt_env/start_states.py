@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,16 +27,19 @@ from .randomness import Keys, uniforms
 
 FILE_NAME = "start_states.safetensors"
 PRESENT = "present/"
-KINDS = ("first", "visited", "mixed")
+KINDS = ("first", "visited", "mixed", "rewarded")
+WAY = 64  # recorded steps that still count as the way to a reward
 
 
 class RecordedEpisode(Protocol):
     """An episode of a recording: per modality ``(T + 1, *shape)``, the last moment not acted in.
 
-    ``present`` says per modality ``(T + 1,)`` which moments have it; all if it is not named.
+    ``rewards`` ``(T,)`` are what the steps paid, NaN where that is not told; ``present`` says per
+    modality ``(T + 1,)`` which moments have it; all if it is not named.
     """
 
     observations: Mapping[Modality, np.ndarray]
+    rewards: np.ndarray
     present: Mapping[Modality, np.ndarray]
 
 
@@ -68,6 +72,8 @@ class StartStates:
         episode: ``(R,)`` int32, number of the episode in the recording.
         step: ``(R,)`` int32, number of the moment in its episode.
         present: per modality ``(R,)`` bool, which states have it; all if it is not named.
+        reward: ``(R,)`` float32, what the recorded step from there paid, NaN where that is not
+            told; None in files that do not hold it.
     """
 
     codes: State
@@ -75,12 +81,14 @@ class StartStates:
     episode: Tensor
     step: Tensor
     present: Presence = field(default_factory=dict)
+    reward: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty set and parts of different lengths."""
         lengths = {str(modality): len(codes) for modality, codes in self.codes.items()}
         lengths |= {"first": len(self.first), "episode": len(self.episode), "step": len(self.step)}
         lengths |= {f"present/{modality}": len(there) for modality, there in self.present.items()}
+        lengths |= {} if self.reward is None else {"reward": len(self.reward)}
         if len(set(lengths.values())) != 1 or not self.codes or not len(self.first):
             raise CheckpointError(f"start states need parts of one length above 0, not {lengths}.")
 
@@ -97,7 +105,8 @@ class StartStates:
         Args:
             model: encodes raw observations.
             recording: its episodes are read; the last moment of each is left out.
-            limit: states that are kept: first moments before all others, those at random.
+            limit: states that are kept: first moments, then those on the way to a reward (see
+                :attr:`leading`), then others, at random.
             seed: of that random choice.
         """
         moments = [
@@ -106,7 +115,10 @@ class StartStates:
             for step in range(len(next(iter(episode.observations.values()))) - 1)
         ]
         shuffled = np.random.default_rng(seed).permutation(len(moments)).tolist()
-        order = sorted(shuffled, key=lambda place: moments[place][1] > 0)[:limit]  # stable
+        places = np.array(moments, np.int64).reshape(-1, 2)
+        paid = np.concatenate([[], *(episode.rewards for episode in recording.episodes)])
+        rank = np.where(places[:, 1] == 0, 0, np.where(_leading(places, _best(paid)), 1, 2))
+        order = sorted(shuffled, key=rank.__getitem__)[:limit]  # stable
         chosen = sorted(moments[place] for place in order)
         numbers = torch.tensor(chosen, dtype=torch.int32).reshape(-1, 2)  # (R, 2)
         there = _gather_presence(recording, chosen)
@@ -117,7 +129,34 @@ class StartStates:
             episode=numbers[:, 0].contiguous(),
             step=numbers[:, 1].contiguous(),
             present=there,
+            reward=torch.tensor([recording.episodes[e].rewards[t] for e, t in chosen]).float(),
         )
+
+    @cached_property
+    def paid(self) -> np.ndarray:
+        """Indices of the states whose step was paid at least half of the most that any was.
+
+        Raises:
+            MissingStartStatesError: none was paid, or it is not told what they were paid.
+        """
+        if self.reward is None:
+            raise MissingStartStatesError(
+                "these start states do not tell rewards; train the model anew, or pass "
+                "StartStates.from_recording(model, recording)."
+            )
+        best = np.flatnonzero(_best(self.reward.numpy()))
+        if not len(best):
+            raise MissingStartStatesError(
+                f"none of these {len(self)} start states was ever paid; record more of the world."
+            )
+        return best
+
+    @cached_property
+    def leading(self) -> np.ndarray:
+        """Indices of the states that led to a paid one within 64 recorded steps, it included."""
+        paid = np.zeros(len(self), bool)
+        paid[self.paid] = True
+        return np.flatnonzero(_leading(torch.stack([self.episode, self.step], 1).numpy(), paid))
 
     @classmethod
     def load(cls, path: str | Path) -> StartStates:
@@ -137,6 +176,7 @@ class StartStates:
         try:
             parts = load_file(path)
             rest = {name: parts.pop(name) for name in ("first", "episode", "step")}
+            paid = parts.pop("reward", None)
             there = {name: parts.pop(name) for name in list(parts) if name.startswith(PRESENT)}
             codes = {Modality(name): parts[name] for name in sorted(parts)}
             present = {Modality(name.removeprefix(PRESENT)): there[name] for name in sorted(there)}
@@ -144,7 +184,9 @@ class StartStates:
             raise CheckpointError(
                 f"{path} holds no start states ({error}); copy it again."
             ) from error
-        return cls({m: codes[m] for m in Modality if m in codes}, **rest, present=present)
+        return cls(
+            {m: codes[m] for m in Modality if m in codes}, **rest, present=present, reward=paid
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the file ``path``, or into the folder ``path``, replacing an old file whole."""
@@ -153,6 +195,7 @@ class StartStates:
         parts = {str(modality): codes.contiguous() for modality, codes in self.codes.items()}
         parts |= {"first": self.first, "episode": self.episode, "step": self.step}
         parts |= {f"{PRESENT}{modality}": there for modality, there in self.present.items()}
+        parts |= {} if self.reward is None else {"reward": self.reward}
         unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             save_file(parts, unfinished)
@@ -163,9 +206,14 @@ class StartStates:
 
     def subset(self, keep: Tensor) -> StartStates:
         """Return the states that ``keep`` ``(R,)`` bool or indices names, ``states.first`` say."""
-        codes = {modality: part[keep] for modality, part in self.codes.items()}
-        present = {modality: there[keep] for modality, there in self.present.items()}
-        return StartStates(codes, self.first[keep], self.episode[keep], self.step[keep], present)
+        return StartStates(
+            codes={modality: part[keep] for modality, part in self.codes.items()},
+            first=self.first[keep],
+            episode=self.episode[keep],
+            step=self.step[keep],
+            present={modality: there[keep] for modality, there in self.present.items()},
+            reward=None if self.reward is None else self.reward[keep],
+        )
 
     def select(self, indices: np.ndarray) -> State:
         """Return the states at ``indices`` ``(B,)``, per modality ``(B, C, G)``."""
@@ -191,9 +239,13 @@ class StartStates:
         """Return one index per key, ``(B,)`` int64.
 
         Args:
-            kind: ``"first"`` (first moments of episodes), ``"visited"`` (any moment), or
-                ``"mixed"`` (either, evenly).
+            kind: ``"first"`` (first moments of episodes), ``"visited"`` (any moment), ``"mixed"``
+                (either, evenly), or ``"rewarded"`` (first moments and :attr:`leading` ones,
+                evenly).
             keys: ``(B,)`` one random key per row.
+
+        Raises:
+            MissingStartStatesError: there are none of this kind.
         """
         firsts = np.flatnonzero(self.first.numpy())
         if kind != "visited" and not len(firsts):
@@ -202,14 +254,34 @@ class StartStates:
                 "pass start_states='visited'."
             )
         draws = uniforms(keys)  # (B,) in [0, 1)
-        if kind == "mixed":
+        if kind in ("mixed", "rewarded"):
             from_first, draws = draws < 0.5, (draws * 2) % 1
         else:
             from_first = np.full(len(draws), kind == "first")
-        visited = (draws * len(self)).astype(np.int64)
+        others = self.leading if kind == "rewarded" else np.arange(len(self))
+        drawn = others[(draws * len(others)).astype(np.int64)]
         if not from_first.any():
-            return visited
-        return np.where(from_first, firsts[(draws * len(firsts)).astype(np.int64)], visited)
+            return drawn
+        return np.where(from_first, firsts[(draws * len(firsts)).astype(np.int64)], drawn)
+
+
+def _best(rewards: np.ndarray) -> np.ndarray:
+    """Return which of ``rewards`` ``(N,)`` are at least half of the most, which is above 0."""
+    told = np.nan_to_num(rewards)  # nothing where no reward is told
+    most = told.max(initial=0.0)
+    return (told >= most / 2) & (most > 0)
+
+
+def _leading(places: np.ndarray, paid: np.ndarray) -> np.ndarray:
+    """Return which of N moments come to a ``paid`` one of their episode in time, ``(N,)`` bool.
+
+    Args:
+        places: ``(N, 2)`` their episodes and steps.
+        paid: ``(N,)`` bool.
+    """
+    time = places[:, 0].astype(np.int64) * 2**32 + places[:, 1]
+    goals = np.append(np.sort(time[paid]), np.iinfo(np.int64).max)
+    return goals[np.searchsorted(goals, time)] - time < WAY
 
 
 def _gather_presence(recording: Recorded, moments: list[tuple[int, int]]) -> Presence:

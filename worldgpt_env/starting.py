@@ -102,8 +102,8 @@ class Starter:
 
     Args:
         model: the learned world.
-        source: ``"first"``, ``"visited"`` or ``"mixed"`` of the model's own start states; or other
-            start states, as file, folder or :class:`StartStates`, each as likely as the others.
+        source: ``"first"``, ``"visited"``, ``"mixed"`` or ``"rewarded"`` of the model's own start
+            states; or others, as file, folder or :class:`StartStates`, each as likely.
     """
 
     def __init__(self, model: WorldGPT, source: str | Path | StartStates) -> None:

@@ -33,6 +33,9 @@ PLANNERS: dict[str, type[Planner]] = {
 COGNITION = ("memory", "knowledge")
 """Settings that are those of the dream."""
 
+WAY = ("every", "near")
+"""Settings of the proposer ``"way"``."""
+
 
 def build_planner(
     name: str, model: WorldGPT, settings: Mapping[str, Any] | None = None, seed: int = 0
@@ -45,8 +48,8 @@ def build_planner(
         settings: fields of the planner's configuration; ``value``, the folder of a policy whose
             value function counts at the end of a plan; ``memory`` and ``knowledge`` of the dream,
             as in :class:`SimulatorConfig`; and for ``"decomposition"`` the ``goal`` in words and
-            the ``proposer``: ``"mission"`` (default), ``"way"``, or name or folder of a language
-            model.
+            the ``proposer``: ``"mission"`` (default), ``"way"`` (to the reward without a goal; with
+            its ``every`` and ``near``), or name or folder of a language model.
         seed: if the settings name none.
 
     Raises:
@@ -60,12 +63,14 @@ def build_planner(
     dream = SimulatorConfig(temperature=0.0, **minded)
     told: dict[str, Any] = {}
     if planner is Decomposition:
-        proposer = _proposer(str(rest.pop("proposer", "mission")), model)
-        told = {"proposer": proposer, "goal": str(rest.pop("goal", ""))}
+        told["goal"] = str(rest.pop("goal", ""))
+        told["proposer"] = _proposer(
+            str(rest.pop("proposer", "mission")), model, rest, told["goal"]
+        )
     fields = planner.config_class.__dataclass_fields__
     unknown = sorted(set(rest) - set(fields))
     if unknown:
-        more = ["goal", "proposer"] if told else []
+        more = ["goal", "proposer", *WAY] if told else []
         raise ConfigurationError(
             f"planner {name!r} has no setting {', '.join(unknown)}; "
             f"it has {', '.join([*fields, 'value', *COGNITION, *more])}."
@@ -78,9 +83,12 @@ def _value(folder: str) -> PolicyValue:
     return PolicyValue(load_policy(folder), read_policy(folder).obs_mode)
 
 
-def _proposer(name: str, model: WorldGPT) -> Proposer:
+def _proposer(name: str, model: WorldGPT, settings: dict[str, Any], goal: str) -> Proposer:
+    """Return the proposer ``name``; what it is told of ``settings`` is taken out of them."""
     if name == "mission":
         return MissionProposer()
     if name == "way":
-        return WayProposer(StartStates.load(resolve(model.config._name_or_path)))
+        states = StartStates.load(resolve(model.config._name_or_path))
+        told = {part: settings.pop(part) for part in WAY if part in settings}
+        return WayProposer(states, "words" if goal else "reward", **told)
     return LanguageModelProposer(name)

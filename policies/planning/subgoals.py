@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
 from worldgpt_env.errors import WorldGPTError
 from worldgpt_env.model import WorldGPT
@@ -93,18 +92,31 @@ class Place:
         return np.minimum(1.0, self.near / np.maximum(apart, 1e-12))
 
 
+Seen = dict[Modality, np.ndarray]
+"""Latents of the modalities that agents see, ``(N, D)`` float32 each."""
+
+
 def distance(model: WorldGPT, states: State, others: State) -> np.ndarray:
     """Return how far ``states`` ``(N, C, G)`` are from ``others`` (N or 1 rows), ``(N,)`` float64.
 
     Latents of a modality are compared by their root mean square, and the modalities that agents see
     and both have count alike; 0 is the same state.
     """
-    shared = [m for m in model.agent_modalities if m in states and m in others]
-    here = model.latent({m: states[m] for m in shared})
-    there = model.latent({m: others[m].to(model.device) for m in shared})
+    return apart(see(model, states), see(model, others))
+
+
+def see(model: WorldGPT, state: State) -> Seen:
+    """Return what agents see of states ``(N, C, G)``, to be compared by :func:`apart`."""
+    shown = {m: state[m].to(model.device) for m in model.agent_modalities if m in state}
+    return {m: latent.float().cpu().numpy() for m, latent in model.latent(shown).items()}
+
+
+def apart(seen: Seen, others: Seen) -> np.ndarray:
+    """Return the :func:`distance` of N rows from N others or one, ``(N,)`` float64."""
     parts = [
-        np.sqrt(((_array(here[m]) - _array(there[m])) ** 2).mean(-1))  # (N,)
-        for m in shared
+        np.sqrt(((seen[m].astype(np.float64) - others[m]) ** 2).mean(-1))  # (N,)
+        for m in seen
+        if m in others
     ]
     return np.mean(parts, axis=0)
 
@@ -122,7 +134,3 @@ def text_spec(model: WorldGPT) -> TextSpec:
             "use a WayProposer with a state to reach."
         )
     return spec
-
-
-def _array(latent: Tensor) -> np.ndarray:
-    return latent.double().cpu().numpy()

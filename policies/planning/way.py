@@ -1,4 +1,4 @@
-"""WayProposer: goes where recorded episodes went on their way to the goal."""
+"""WayProposer: goes where recorded episodes went, the shortest way to the goal that they know."""
 
 from __future__ import annotations
 
@@ -7,66 +7,77 @@ import numpy as np
 from worldgpt_env.errors import InvalidOptionError
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.batch import State
+from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.randomness import Keys, seed_keys
 from worldgpt_env.start_states import StartStates
 
 from .proposer import Situation
-from .subgoals import Place, ProposalError, Subgoal, distance, text_spec
+from .roadmap import Roadmap, Ways
+from .subgoals import Place, ProposalError, Subgoal, distance, see, text_spec
+
+WORDS, REWARD = "words", "reward"
 
 
 class WayProposer:
-    """Looks in a recording for an episode that passed near here and later came to the goal.
+    """Finds the shortest way to the goal through all that was recorded, see :class:`Roadmap`.
 
-    Of all pairs of a moment here and a later one at the goal, in one episode, it takes the one
-    whose first moment is nearest (in the latents of the model), and among those the shortest way.
-    Moments on that way, evenly spaced in time, are the subgoals; the goal is the last one.
+    It begins at the recorded place nearest to here (in the latents of the model) from which the
+    goal was ever reached, in one episode or by changing from one to another. Places on that way
+    are the subgoals; the goal is the last one.
 
     Args:
         states: recorded moments with their episode and step, as the start states of a model.
-        goal: a state to reach, per modality ``(1, C, G)``; by default the goal's words choose it.
+        goal: ``"words"``, the moments that fit the words of the goal best; ``"reward"``, those
+            whose step was paid at least half of the most that any was; or a state to reach, per
+            modality ``(1, C, G)``.
         every: recorded steps between two subgoals.
-        near: see :class:`Place`; also how near a moment must be to count as at ``goal``.
+        near: see :class:`Place`; also how near moments must be to count as one place.
+
+    Raises:
+        ConfigurationError: the goal is none of these, or a number is impossible.
     """
 
     def __init__(
         self,
         states: StartStates,
-        goal: State | None = None,
+        goal: State | str = WORDS,
         every: int = 4,
         near: float = 0.05,
     ) -> None:
-        """Keep the recording."""
+        """Keep the recording; the ways are found when they are first asked for."""
+        if isinstance(goal, str) and goal not in (WORDS, REWARD):
+            raise ConfigurationError(
+                f'the goal of a way is {goal!r:.80}; use "words", "reward" or a state.'
+            )
+        if not isinstance(every, int) or every < 1 or not near >= 0:
+            raise ConfigurationError(
+                f"every is {every!r} and near is {near!r}; use a number from 1 and one from 0."
+            )
         self.states, self.goal, self.every, self.near = states, goal, every, near
-        self._episode, self._step = states.episode.numpy(), states.step.numpy()
+        self._roadmap: Roadmap | None = None
+        self._ways: dict[str, Ways] = {}
 
     def propose(self, situation: Situation) -> tuple[Subgoal, ...]:
         """See :class:`Proposer`."""
-        model = situation.model
-        codes = self.states.select(np.arange(len(self.states)))
-        recorded = {m: part.to(model.device) for m, part in codes.items()}
-        ends = self._ends(situation, model, recorded)
-        apart = distance(model, recorded, situation.state)  # (R,)
-        first, last = self._pair(apart, ends)
-        way = np.flatnonzero(
-            (self._episode == self._episode[last])
-            & (self._step > self._step[first])
-            & (self._step < self._step[last])
-        )
-        way = way[np.argsort(self._step[way], kind="stable")]
-        passed = (self._step[way] - self._step[first]) // self.every  # which stretch of the way
-        stops = way[np.flatnonzero(np.diff(passed, prepend=0) > 0)]
-        return tuple(self._place(int(moment)) for moment in [*stops, last])
+        roadmap = self._roadmap or Roadmap(situation.model, self.states, self.near)
+        self._roadmap = roadmap
+        asked = situation.goal if self.goal == WORDS else ""
+        if asked not in self._ways:
+            self._ways[asked] = roadmap.ways(self._ends(asked, situation.model))
+        ways = self._ways[asked]
+        start = roadmap.nearest(see(situation.model, situation.state), ways)
+        return tuple(self._place(moment) for moment in ways.stops(start, self.every))
 
-    def _ends(self, situation: Situation, model: WorldGPT, recorded: State) -> np.ndarray:
+    def _ends(self, goal: str, model: WorldGPT) -> np.ndarray:
         """Return the moments at the goal, indices ``(E,)``."""
-        if self.goal is not None:
-            ends = np.flatnonzero(distance(model, recorded, self.goal) <= self.near)
-        else:
-            ends = self._told(situation.goal, model)
+        if isinstance(self.goal, str):
+            return self.states.paid if self.goal == REWARD else self._told(goal, model)
+        recorded = self.states.select(np.arange(len(self.states)))
+        ends = np.flatnonzero(distance(model, recorded, self.goal) <= self.near)
         if not len(ends):
             raise ProposalError(
-                f"no recorded moment is at the goal {situation.goal!r:.120}; record more of the "
-                "world, or ask for something that was seen."
+                "no recorded moment is at the goal; record more of the world, or ask for "
+                "something that was seen."
             )
         return ends
 
@@ -80,19 +91,6 @@ class WayProposer:
             raise ProposalError(f"the goal {goal!r:.120} was never seen: {error}") from error
         return descriptions.alike(int(best.index[0]))
 
-    def _pair(self, apart: np.ndarray, ends: np.ndarray) -> tuple[int, int]:
-        """Return the moment to start from and the moment at the goal."""
-        pairs = []
-        for end in ends:
-            before = np.flatnonzero(
-                (self._episode == self._episode[end]) & (self._step <= self._step[end])
-            )
-            order = np.lexsort((self._step[end] - self._step[before], apart[before]))
-            start = before[order[0]]
-            pairs.append((apart[start], self._step[end] - self._step[start], start, end))
-        _, _, start, end = min(pairs)
-        return int(start), int(end)
-
     def _place(self, moment: int) -> Place:
-        name = f"recorded {self._episode[moment]}:{self._step[moment]}"
+        name = f"recorded {int(self.states.episode[moment])}:{int(self.states.step[moment])}"
         return Place(self.states.select(np.array([moment])), name, self.near)

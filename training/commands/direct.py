@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ..figures import Figures, show
-from .options import to_tuple
+from .options import assignment, to_dict, to_tuple
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("--model", help="whose codecs see: embedded world or folder")
     parser.add_argument("--world", help="default: the world that the model learned")
+    parser.add_argument(
+        "--world-options", nargs="+", type=assignment, metavar="NAME=VALUE", help="of the world"
+    )
     parser.add_argument("--steps", type=int, help="real steps")
     parser.add_argument("--out", type=Path, required=True, metavar="POLICY")
     parser.add_argument("--num-envs", type=int, help="worlds side by side")
@@ -28,4 +31,5 @@ def run(**options: Any) -> Figures:
     from ..direct import DirectConfig, train_directly
 
     to_tuple(options, "modalities")
+    to_dict(options, "world_options")
     return show(train_directly(DirectConfig(**options)))

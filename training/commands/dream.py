@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--obs-mode", choices=("latent", "decoded"))
     parser.add_argument("--modalities", nargs="+", help="that agents see; default: the model's")
     parser.add_argument("--horizon", type=int, help="imagined steps before an episode is cut")
-    parser.add_argument("--start-states", help="first, visited, mixed (default) or a path")
+    parser.add_argument(
+        "--start-states", help="first, visited, mixed (default), rewarded or a path"
+    )
     parser.add_argument("--temperature", type=float, help="0: the most likely outcome")
     parser.add_argument("--max-uncertainty", type=float, help="cut less certain episodes")
     parser.add_argument("--uncertainty-penalty", type=float, help="taken off the reward")

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--held-out", type=float, help="share of the episodes kept for the card")
     parser.add_argument("--horizon", type=int, help="imagined steps before a dream is cut")
+    parser.add_argument("--start-states", type=int, help="moments that are stored with the model")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--device", help="cpu (default) or cuda")
 

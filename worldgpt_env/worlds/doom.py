@@ -123,12 +123,16 @@ class DoomWorld(World):
             reward = self._play_tick_by_tick(game, self._buttons[action])
         else:
             reward = self._call(game.make_action, self._buttons[action], FRAME_SKIP)
-        finished, timed_out = game.is_episode_finished(), game.is_episode_timeout_reached()
+        terminated, truncated = self._ended(game, reward)
         observation, text = self._observe(game)
         if self._video:
             observation["video"] = np.stack(self._film)  # (4, height, width, 3)
-        ended = finished and not timed_out, finished and timed_out
-        return self._in_order(observation), reward, *ended, text
+        return self._in_order(observation), reward, terminated, truncated, text
+
+    def _ended(self, game: vzd.DoomGame, reward: float) -> tuple[bool, bool]:
+        """Return whether the world has ended, and whether the time is up instead."""
+        finished, timed_out = game.is_episode_finished(), game.is_episode_timeout_reached()
+        return finished and not timed_out, finished and timed_out
 
     def _play_tick_by_tick(self, game: vzd.DoomGame, buttons: list[float]) -> float:
         """Hold ``buttons`` for a step, keep the film of it if it is whole, return the reward."""

@@ -171,7 +171,8 @@ class DoomHomeWorld(DoomScenario):
     """MyWayHome: find the armor in one of nine rooms, from a start at random.
 
     The armor is 1 point and the end, a tick costs 0.0001; 525 steps at most, and almost no sound.
-    "facing north walking"; position in the map and angle in degrees.
+    "facing north walking"; position in the map and angle in degrees. The game itself may take one
+    step more to end than to pay.
     """
 
     world_name = "doom-home"
@@ -194,6 +195,9 @@ class DoomHomeWorld(DoomScenario):
     slots = 3
     target = "armor"
     targets = frozenset({"GreenArmor"})
+
+    def _ended(self, game: vzd.DoomGame, reward: float) -> tuple[bool, bool]:
+        return (True, False) if reward > 0 else super()._ended(game, reward)
 
     def _facts(self, game: vzd.DoomGame) -> list[str]:
         point = POINTS[round(game.get_game_variable(vzd.GameVariable.ANGLE) / 90) % 4]
