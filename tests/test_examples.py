@@ -17,6 +17,7 @@ RUNS = {  # arguments, and what the output must hold
     "04_train_world_model.py": (["1500", "30", "120"], "pixels wrong"),
     "05_your_own_world.py": (["2000", "100"], "reward"),
     "06_plan_in_the_dream.py": (["2"], "solved 2 of 2"),
+    "07_find_the_way.py": (["1000", "10", "20", "60"], "way.png"),
 }
 
 
