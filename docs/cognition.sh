@@ -128,6 +128,7 @@ long() {
       --json "$at/model.json"
     agent "$at" policy "$at/model" --steps 100000 $near
     agent "$at" policy-anywhere "$at/model" --steps 100000
+    [ "$world" != doorkey-8 ] || agent "$at" policy-longer "$at/model" --steps 300000 $near
     direct
     planned plan "$at/model"
     [ "$world" != doorkey-6 ] || planned plan-forgetting "$at/model" recall=false novelty=0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
+from tqdm import tqdm
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.start_states import StartStates
@@ -87,8 +88,10 @@ class Roadmap:
 def _places(seen: Seen, near: float) -> np.ndarray:
     """Return for each moment the first one that is within ``near`` and stands for a place."""
     place = np.full(len(next(iter(seen.values()))), -1)
-    while len(free := np.flatnonzero(place < 0)):
-        one = {m: part[free[:1]] for m, part in seen.items()}
-        close = apart({m: part[free] for m, part in seen.items()}, one) <= near
-        place[free[close]] = free[0]
+    with tqdm(desc="roadmap", total=len(place), unit="moment", disable=None) as bar:
+        while len(free := np.flatnonzero(place < 0)):
+            one = {m: part[free[:1]] for m, part in seen.items()}
+            close = apart({m: part[free] for m, part in seen.items()}, one) <= near
+            place[free[close]] = free[0]
+            bar.update(int(close.sum()))
     return place
