@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Every figure of the part "Memory, knowledge, planning" of docs/results.md, about four hours on two
+# Every figure of the part "Memory, knowledge, planning" of docs/results.md, about six hours on two
 # cores: `bash docs/cognition.sh`, or some of: knowledge sequences memory long (doorkey-6 doorkey-8
-# babyai-two doom-home). The first two need the models of docs/worldnet.sh. What is there is left.
+# babyai-two doom-home) cost. The first two need the models of docs/worldnet.sh, the last one those
+# of doorkey-6. What is there is left.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -161,13 +162,26 @@ direct() {
     ${limit:+--world-options "${limit[@]}"}
 }
 
+# cost: imagined steps per CPU-second, by what is read meanwhile.
+cost() {
+  local at="$OUT/long/doorkey-6/0" all="$OUT/long/doorkey-6/0/known-all"
+  [ -d "$all" ] || worldgpt knowledge --model "$at/model" --data "$at/recording" --out "$all"
+  local speed="worldgpt speed --model $at/tuned --dream-steps 0 --threads 1"
+  $speed
+  $speed --memory raw
+  $speed --memory reflected
+  $speed --knowledge "$at/known"
+  $speed --knowledge "$all"
+  $speed --memory reflected --knowledge "$at/known"
+}
+
 WORLDS="doorkey-6 doorkey-8 babyai-two doom-home"
 for part in "${@:-all}"; do
   case "$part" in
-    all) knowledge; sequences; memory; for world in $WORLDS; do long "$world"; done ;;
-    knowledge | sequences | memory) "$part" ;;
+    all) knowledge; sequences; memory; for world in $WORLDS; do long "$world"; done; cost ;;
+    knowledge | sequences | memory | cost) "$part" ;;
     doorkey-6 | doorkey-8 | babyai-two | doom-home) long "$part" ;;
     long) for world in $WORLDS; do long "$world"; done ;;
-    *) echo "there is no part $part: knowledge, sequences, memory, long, $WORLDS" >&2; exit 2 ;;
+    *) echo "there is no part $part: knowledge, sequences, memory, long, $WORLDS, cost" >&2; exit 2 ;;
   esac
 done

@@ -30,6 +30,8 @@ class SpeedConfig:
         steps: steps of one measurement (of every row).
         repeats: measurements, of which the median counts.
         dream_steps: imagined steps of PPO; 0 leaves it out.
+        memory: ``"raw"`` or ``"reflected"``: the model reads past steps of the episode meanwhile.
+        knowledge: folder of a knowledge base that the model reads meanwhile, through its reflector.
     """
 
     model: str = DEFAULT_WORLD
@@ -37,6 +39,8 @@ class SpeedConfig:
     steps: int = 100
     repeats: int = 5
     dream_steps: int = 65_536
+    memory: str | None = None
+    knowledge: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -65,7 +69,14 @@ def measure_speed(config: SpeedConfig) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "policy")
             run = dream(
-                DreamConfig(out, config.model, steps=config.dream_steps, num_envs=config.num_envs)
+                DreamConfig(
+                    out,
+                    config.model,
+                    steps=config.dream_steps,
+                    num_envs=config.num_envs,
+                    memory=config.memory,
+                    knowledge=config.knowledge,
+                )
             )
         figures[f"ppo_latent_{config.num_envs}"] = run["steps"] / run["cpu_seconds"]
     figures["import_cpu_seconds"] = import_seconds(config.repeats)
@@ -74,7 +85,12 @@ def measure_speed(config: SpeedConfig) -> dict[str, Any]:
 
 def steps_per_second(model: WorldGPT, obs_mode: str, rows: int, config: SpeedConfig) -> float:
     """Return the median of imagined steps of ``rows`` rows per CPU-second."""
-    settings = SimulatorConfig(obs_mode=obs_mode, start_states="mixed")
+    settings = SimulatorConfig(
+        obs_mode=obs_mode,
+        start_states="mixed",
+        memory=config.memory,
+        knowledge=config.knowledge,
+    )
     simulator = Simulator(model, rows, settings)
     simulator.reset(seeds=list(range(rows)))
     simulator.action_space.seed(0)

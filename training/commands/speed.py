@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ..figures import Figures, show
@@ -15,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="of one measurement")
     parser.add_argument("--repeats", type=int, help="of which the median counts")
     parser.add_argument("--dream-steps", type=int, help="of PPO; 0 leaves it out")
+    parser.add_argument("--memory", choices=("raw", "reflected"), help="the model reads past steps")
+    parser.add_argument("--knowledge", type=Path, metavar="DIR", help="the model reads this base")
 
 
 def run(**options: Any) -> Figures:
