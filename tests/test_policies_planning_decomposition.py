@@ -187,7 +187,9 @@ def test_a_way_may_lead_to_the_reward(model: WorldGPT) -> None:
         WayProposer(poor, "reward").propose(told)
 
 
-@pytest.mark.parametrize("wrong", [{"goal": "the door"}, {"every": 0}, {"near": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"goal": "the door"}, {"every": 0}, {"near": -1.0}, {"near": ".03"}]
+)
 def test_impossible_ways_are_told(model: WorldGPT, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="use"):
         WayProposer(corridor_states(model, [[1, 2]]), **wrong)

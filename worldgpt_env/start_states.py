@@ -258,8 +258,10 @@ class StartStates:
             from_first, draws = draws < 0.5, (draws * 2) % 1
         else:
             from_first = np.full(len(draws), kind == "first")
-        others = self.leading if kind == "rewarded" else np.arange(len(self))
-        drawn = others[(draws * len(others)).astype(np.int64)]
+        if kind == "rewarded":
+            drawn = self.leading[(draws * len(self.leading)).astype(np.int64)]
+        else:
+            drawn = (draws * len(self)).astype(np.int64)
         if not from_first.any():
             return drawn
         return np.where(from_first, firsts[(draws * len(firsts)).astype(np.int64)], drawn)

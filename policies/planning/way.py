@@ -49,7 +49,8 @@ class WayProposer:
             raise ConfigurationError(
                 f'the goal of a way is {goal!r:.80}; use "words", "reward" or a state.'
             )
-        if not isinstance(every, int) or every < 1 or not near >= 0:
+        number = isinstance(near, int | float) and near >= 0
+        if not isinstance(every, int) or every < 1 or not number:
             raise ConfigurationError(
                 f"every is {every!r} and near is {near!r}; use a number from 1 and one from 0."
             )
