@@ -7,21 +7,20 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from .configuration import WorldGPTConfig
 from .errors import CheckpointError
 
-if TYPE_CHECKING:
-    from .worldgpt import WorldGPT
-
-MANIFEST = "manifest.json"
+CONFIG, WEIGHTS, MANIFEST = "config.json", "model.safetensors", "manifest.json"
 
 
 def embedded_folder() -> Path:
@@ -123,44 +122,102 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_model(model: WorldGPT, folder: Path) -> None:
-    """Write ``model`` to ``folder``; other files that the folder already holds are kept."""
+def save_checkpoint(folder: Path, write: Callable[[Path], None], source: str) -> None:
+    """Put what ``write`` writes in the place of ``folder``, with the other files of the model.
 
-    def write(draft: Path) -> None:
+    Args:
+        folder: of the model; files that it holds already and ``write`` does not write are kept.
+        write: writes config.json and model.safetensors into a folder.
+        source: name or folder that the model was loaded from, "" if it was not; its start states
+            and its card are copied where ``folder`` has none.
+    """
+
+    def fill(draft: Path) -> None:
+        if source and (origin := resolve(source)) != folder:
+            for name in ("start_states.safetensors", "README.md"):
+                if (origin / name).is_file():
+                    shutil.copy2(origin / name, draft / name)
         for old in folder.iterdir() if folder.is_dir() else ():
-            if old.name not in ("config.json", "model.safetensors", MANIFEST):
+            if old.name not in (CONFIG, WEIGHTS, MANIFEST):
                 (shutil.copytree if old.is_dir() else shutil.copy2)(old, draft / old.name)
-        write_model(model, draft)
+        write(draft)
 
-    write_folder(folder, write)
+    write_folder(folder, fill)
 
 
-def write_model(model: WorldGPT, folder: Path) -> None:
+def write_checkpoint(
+    folder: Path, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
     """Write config.json and model.safetensors into an existing ``folder``."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    fields = json.loads(model.config.to_json_string(use_diff=False))
-    fields.pop("_name_or_path", None)  # where it was loaded from says nothing on another machine
-    fields["backbone"] = (
-        model.backbone.settings
-    )  # with the hash of a checkpoint, which config lacks
-    for modality in model.specs:
-        if model.codec(modality).continuous:  # with the hash of the encoder
-            fields["codecs"][str(modality)] = model.codec(modality).to_json()
-    (folder / "config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, folder / WEIGHTS, metadata={"format": "pt"})
+    kept = {name: value for name, value in fields.items() if name != "_name_or_path"}
+    (folder / CONFIG).write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
 
 
-def load_model(name_or_path: str | Path, settings: dict[str, Any]) -> WorldGPT:
-    """Return the verified model of an embedded name or folder, in evaluation mode."""
-    from .worldgpt import WorldGPT
+@contextmanager
+def open_checkpoint(
+    name_or_path: str | Path,
+) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
+    """Give the fields of the configuration and the tensors of a verified model.
 
+    Raises:
+        CheckpointError: if nothing is there, a file is truncated or changed, or the model cannot be
+            built from them within the ``with`` block.
+    """
     folder = resolve(name_or_path)
     verify(folder)
     try:
-        fields = json.loads((folder / "config.json").read_text())
-        model = WorldGPT(WorldGPTConfig.from_dict(fields | settings))
-        model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+        yield json.loads((folder / CONFIG).read_text()), _renamed(load_file(folder / WEIGHTS))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{folder} holds no world model of this version: {error}") from error
-    model.config._name_or_path = str(name_or_path)
-    return model.eval()
+
+
+_PARTS = {
+    "codecs": "processor.codecs",
+    "cell_embeddings": "dynamics.embedding.cell_embeddings",
+    "token_projections": "dynamics.embedding.token_projections",
+    "action_slot": "dynamics.embedding.action_slot",
+    "action_embedding": "dynamics.embedding.action_embedding",
+    "signal_tokens": "dynamics.embedding.signal_tokens",
+    "reflector": "dynamics.embedding.reflector",
+    "state_heads": "dynamics.state.state_heads",
+    "signal_reader": "dynamics.state.signal_reader",
+    "reward_head": "dynamics.outcome.reward_head",
+    "termination_head": "dynamics.outcome.termination_head",
+    "consequence": "dynamics.outcome.next_state_features",
+    "backbone": "dynamics.backbone",
+    "ensemble": "dynamics.ensemble",
+    "consistency": "dynamics.consistency",
+}
+"""Where the parts of models of version 0 lie today."""
+
+
+def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return ``tensors`` under the names of today; models of version 0 had no two halves."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        part, dot, rest = name.partition(".")
+        renamed[_PARTS.get(part, part) + dot + rest] = tensor
+    return renamed
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """Return the hash of all parameters and buffers of ``model``: same bits, same hash.
+
+    Tensors are named as in models of version 0, so that the hashes in older policies still hold.
+    """
+    digest = hashlib.sha256()
+    named = {_original_name(name): tensor for name, tensor in model.state_dict().items()}
+    for name, tensor in sorted(named.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _original_name(name: str) -> str:
+    """Return the name that a tensor had in models of version 0."""
+    for old, new in _PARTS.items():
+        if name == new or name.startswith(f"{new}."):
+            return old + name.removeprefix(new)
+    return name

@@ -25,6 +25,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor, nn
 
+from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.checkpoint import weights_sha256
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 
 from .settings import (
@@ -51,7 +53,9 @@ class PolicyRecord:
         observation_space: as the algorithm saw it (images channels first).
         action_space: the actions it chooses from.
         model: name or path of the world model it dreamt in; empty when it had none.
-        model_sha256: hash of that model's weights, see :func:`weights_sha256`.
+        model_sha256: hash of that model's weights.
+        processor_sha256: hash of its processor, by which a policy of latents sees; empty in
+            policies of version 0.
         steps: environment steps it was trained for.
         settings: constructor arguments of the algorithm.
         extra: JSON values of whoever saved it, as the settings of a training run.
@@ -68,6 +72,23 @@ class PolicyRecord:
     settings: dict[str, Any]
     extra: dict[str, Any]
     files: dict[str, dict[str, Any]]
+    processor_sha256: str = ""
+
+    def check_eyes(self, model: WorldGPT) -> None:
+        """Refuse a model whose codecs are not those that the policy learned to see by.
+
+        Raises:
+            ConfigurationError: they differ.
+        """
+        if self.processor_sha256:
+            same = self.processor_sha256 == model.processor.sha256
+        else:  # version 0 kept the hash of the whole model alone
+            same = self.model_sha256 == weights_sha256(model)
+        if not same:
+            raise ConfigurationError(
+                f"the policy dreamt in {self.model!r}, whose codecs were others; "
+                "name that model with --model, or train the policy again in this one."
+            )
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,7 @@ class Progress:
 def save_policy(
     algorithm: BaseAlgorithm,
     folder: str | Path,
-    model: nn.Module | None = None,
+    model: WorldGPT | None = None,
     *,
     model_name: str = "",
     obs_mode: str = "latent",
@@ -93,7 +114,7 @@ def save_policy(
     Args:
         algorithm: what to save; its policy class must be one of Stable-Baselines3's own.
         folder: made when missing; a policy already there is replaced in one step.
-        model: the world model that it was trained in, whose weights' hash is kept.
+        model: the world model that it was trained in; its hashes are kept.
         model_name: name or path under which the model is found again.
         obs_mode: ``"latent"`` or ``"decoded"``.
         extra: JSON values to keep beside it.
@@ -114,6 +135,7 @@ def save_policy(
         "action_space": space_to_json(algorithm.action_space),
         "model": model_name,
         "model_sha256": weights_sha256(model) if model is not None else "",
+        "processor_sha256": model.processor.sha256 if model is not None else "",
         "steps": int(algorithm.num_timesteps),
         "settings": settings_to_json(algorithm),
         "extra": dict(extra or {}),
@@ -199,15 +221,6 @@ def read_progress(folder: str | Path) -> Progress | None:
     if "progress" not in record.files:
         return None
     return Progress(_read_tensors(folder, record, "progress"), content["counters"])
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """Return the hash of all parameters and buffers of ``model``: same bits, same hash."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def unique_tensors(policy: nn.Module) -> dict[str, Tensor]:

@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT, WorldGPTConfig
-from worldgpt_env.model.backbone import Backbone
+from worldgpt_env.model.dynamics.backbone import Backbone
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
-from worldgpt_env.model.fused import FusedLlama
+from worldgpt_env.model.external_weights import state_of
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec, TextSpec, VectorSpec
-from worldgpt_env.model.reference import state_of
+from worldgpt_env.model.rollout.fused_llama import FusedLlama
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,

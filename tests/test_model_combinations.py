@@ -13,7 +13,6 @@ from worldgpt_env.model.batch import Batch, Presence, State
 from worldgpt_env.model.configuration import WorldGPTConfig
 from worldgpt_env.model.curriculum import Combination, combinations
 from worldgpt_env.model.errors import UntrainedCombinationWarning
-from worldgpt_env.model.imagination import Imagination
 from worldgpt_env.model.modalities import (
     ActionSpec,
     AudioSpec,
@@ -23,6 +22,7 @@ from worldgpt_env.model.modalities import (
     VectorSpec,
     VideoSpec,
 )
+from worldgpt_env.model.rollout.imagination import Imagination
 from worldgpt_env.model.worldgpt import WorldGPT
 
 IMAGE, VIDEO, AUDIO, TEXT, VECTOR = Modality

@@ -27,8 +27,8 @@ from worldgpt_env.model.decoders import (
     train_projection,
 )
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+from worldgpt_env.model.external_weights import quiet
 from worldgpt_env.model.modalities import AudioSpec, ImageSpec, VideoSpec
-from worldgpt_env.model.reference import quiet
 
 WIDTH = 12
 IMAGE, VIDEO = ImageSpec(32, 48), VideoSpec(3, 32, 48)

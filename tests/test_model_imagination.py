@@ -6,7 +6,7 @@ from test_model_worldgpt import make_batch, make_model
 
 from worldgpt_env.model import Modality, WorldGPT
 from worldgpt_env.model.errors import MissingModalityError, NonFiniteError
-from worldgpt_env.model.imagination import Imagination
+from worldgpt_env.model.rollout.imagination import Imagination
 
 
 def now(state: dict, step: int) -> dict:

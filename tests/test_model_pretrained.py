@@ -27,6 +27,7 @@ from worldgpt_env.model.errors import (
     ConfigurationError,
     MissingHeadError,
 )
+from worldgpt_env.model.external_weights import state_of
 from worldgpt_env.model.modalities import (
     ActionSpec,
     AudioSpec,
@@ -36,7 +37,6 @@ from worldgpt_env.model.modalities import (
     specs_to_json,
 )
 from worldgpt_env.model.paper import paper_settings
-from worldgpt_env.model.reference import state_of
 
 CASES = [
     (IMAGE, "clip", "pooled", (1, 12)),

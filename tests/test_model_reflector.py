@@ -9,13 +9,13 @@ import torch
 from test_model_combinations import ROWS, SPECS, STEPS, spread
 
 from worldgpt_env.model.batch import Batch
-from worldgpt_env.model.cognition.contexts import Contexts
-from worldgpt_env.model.cognition.reflector import ReflectorLayer
 from worldgpt_env.model.configuration import WorldGPTConfig
+from worldgpt_env.model.contexts import Contexts
+from worldgpt_env.model.dynamics.layout import Reading
+from worldgpt_env.model.dynamics.reflector import ReflectorLayer
 from worldgpt_env.model.errors import ConfigurationError, MissingHeadError
-from worldgpt_env.model.imagination import Imagination
-from worldgpt_env.model.layout import Reading
 from worldgpt_env.model.modalities import ActionSpec, Modality
+from worldgpt_env.model.rollout.imagination import Imagination
 from worldgpt_env.model.worldgpt import WorldGPT
 
 COUNT = 3

@@ -7,12 +7,12 @@ import torch
 
 from worldgpt_env.model import Batch, Modality, WorldGPT, WorldGPTConfig
 from worldgpt_env.model.configuration import RewardBins
+from worldgpt_env.model.dynamics.heads import grid_neighbours
+from worldgpt_env.model.dynamics.layout import ACTION, OBSERVATION, SIGNAL, TokenCounts
+from worldgpt_env.model.dynamics.losses import LossWeights, code_loss
+from worldgpt_env.model.dynamics.reward_heads import RewardHead, symexp, symlog
 from worldgpt_env.model.errors import ConfigurationError, MissingModalityError
-from worldgpt_env.model.heads import grid_neighbours
-from worldgpt_env.model.layout import ACTION, OBSERVATION, SIGNAL, TokenCounts
-from worldgpt_env.model.losses import LossWeights, code_loss
 from worldgpt_env.model.modalities import ActionSpec, ImageSpec, TextSpec, VectorSpec
-from worldgpt_env.model.outcome import RewardHead, symexp, symlog
 
 SPECS = {
     Modality.IMAGE: ImageSpec(32, 32),

@@ -150,10 +150,10 @@ def build_start_states(model: WorldGPT) -> StartStates:
 
 def save_model(model: WorldGPT, folder: Any) -> str:
     """Save ``model`` with its start states, sealed, and return the folder as text."""
-    from worldgpt_env.model.checkpoint import write_folder, write_model
+    from worldgpt_env.model.checkpoint import write_folder
 
     def write(draft: Any) -> None:
-        write_model(model, draft)
+        model.write(draft)
         build_start_states(model).save(draft)
 
     write_folder(folder, write)

@@ -15,10 +15,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from tqdm import tqdm
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.checkpoint import weights_sha256
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.policies.extractors import default_policy
 from worldgpt_env.policies.latent_vec_env import LatentVecEnv
-from worldgpt_env.policies.store import read_policy, save_policy, weights_sha256
+from worldgpt_env.policies.store import read_policy, save_policy
 from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import make_world
 

@@ -17,7 +17,7 @@ from worldgpt_env.opening import open_model
 from worldgpt_env.past import observed_now
 from worldgpt_env.policies.baselines import Predictor, RandomPolicy
 from worldgpt_env.policies.planning import Planner, build_planner
-from worldgpt_env.policies.store import PolicyRecord, load_policy, read_policy, weights_sha256
+from worldgpt_env.policies.store import PolicyRecord, load_policy, read_policy
 from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import World, make_world
 from worldgpt_env.wrappers import check_match, encode_latent
@@ -316,10 +316,6 @@ def eyes(record: PolicyRecord, world: World, model: str | WorldGPT = "") -> See:
         return lambda observation: {key: observation[key] for key in keys}
     name = model or record.model
     seeing = name if isinstance(name, WorldGPT) else WorldGPT.from_pretrained(name)
-    if weights_sha256(seeing) != record.model_sha256:
-        raise ConfigurationError(
-            f"the policy dreamt in {record.model!r}, whose weights were others; "
-            "name that model with --model, or train the policy again in this one."
-        )
+    record.check_eyes(seeing)
     check_match(world, seeing)
     return lambda observation: encode_latent(seeing, {key: observation[key] for key in keys})

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.modalities import Modality, VectorSpec
+from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.transitions import TransitionStore, VectorSpec
 
 from . import measures
 from .recording import Recording
 from .walk import Walk, walk_alone, walk_along
-from .windows import EncodedRecording, encode_recording
 
 CHUNK = 256
 PICTURES = (Modality.IMAGE, Modality.VIDEO)
@@ -83,7 +83,7 @@ def evaluate_fidelity(config: FidelityConfig) -> dict[str, Any]:
             f"the recording is of {recording.world!r} and the model {config.model} of "
             f"{model.config.world!r} (or of other options); record that world: worldgpt collect"
         )
-    data = encode_recording(model, recording)
+    data = TransitionStore.encode(model.processor, recording.episodes)
     figures = step_figures(model, recording, data, _picture_hashes(config.seen))
     for ahead, walk in walk_alone(model, data, config.horizons).items():
         figures |= open_loop_figures(model, recording, data, walk, ahead)
@@ -97,7 +97,7 @@ def evaluate_fidelity(config: FidelityConfig) -> dict[str, Any]:
 
 
 def step_figures(
-    model: WorldGPT, recording: Recording, data: EncodedRecording, seen: frozenset[bytes] | None
+    model: WorldGPT, recording: Recording, data: TransitionStore, seen: frozenset[bytes] | None
 ) -> dict[str, Figure]:
     """Return the one-step figures of every modality and signal."""
     walk = walk_along(model, data)
@@ -112,7 +112,7 @@ def step_figures(
 
 
 def open_loop_figures(
-    model: WorldGPT, recording: Recording, data: EncodedRecording, walk: Walk, ahead: int
+    model: WorldGPT, recording: Recording, data: TransitionStore, walk: Walk, ahead: int
 ) -> dict[str, Figure]:
     """Return the figures of predictions ``ahead`` steps from the last real state."""
     figures: dict[str, Figure] = {}
@@ -132,7 +132,7 @@ class Moments:
         model: WorldGPT,
         modality: Modality,
         recording: Recording,
-        data: EncodedRecording,
+        data: TransitionStore,
         walk: Walk,
     ) -> None:
         """Gather the codes; raw predictions are decoded in chunks, when they are asked for."""
@@ -292,7 +292,7 @@ def _vector_figures(moments: Moments) -> dict[str, Figure]:
     return figures
 
 
-def _signal_figures(data: EncodedRecording, walk: Walk) -> dict[str, Figure]:
+def _signal_figures(data: TransitionStore, walk: Walk) -> dict[str, Figure]:
     """Return the figures of reward, end and uncertainty."""
     reward, ended = data.reward.numpy()[walk.now], data.terminated.numpy()[walk.now] > 0
     first = np.isin(walk.now, data.first)

@@ -14,7 +14,7 @@ from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.checkpoint import MANIFEST
+from worldgpt_env.model.checkpoint import MANIFEST, weights_sha256
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.policies.extractors import default_policy
@@ -26,7 +26,6 @@ from worldgpt_env.policies.store import (
     read_policy,
     read_progress,
     save_policy,
-    weights_sha256,
 )
 from worldgpt_env.policies.vec_env import ImaginedVecEnv
 from worldgpt_env.simulator import DEFAULT_WORLD

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 
 from worldgpt_env.model.calibration import calibrate_termination
-from worldgpt_env.model.checkpoint import write_folder, write_model
+from worldgpt_env.model.checkpoint import write_folder
 from worldgpt_env.model.configuration import RewardBins, WorldGPTConfig
 from worldgpt_env.model.curriculum import Combination, Curriculum
+from worldgpt_env.model.dynamics.losses import LossWeights
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.losses import LossWeights
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.paper import paper_settings
 from worldgpt_env.model.trainer import Observer, Trainer
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
@@ -31,7 +32,7 @@ from .histories import LONGEST
 from .observers import ProgressObserver
 from .recording import Recording
 from .stages import HeldOut, check_codecs, train_codecs, train_dynamics
-from .windows import WindowSampler, encode_recording, has, sample_moments
+from .windows import WindowSampler, has, sample_moments
 from .worldnet.format.load import load_recording
 
 PRESET_UPDATES = {"tiny": 200, "small": 1000, "medium": 20_000, "paper": 62_500}
@@ -176,7 +177,9 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
     train_codecs(config, model, learned, trainer)
     model.eval()
     health = check_codecs(model, held_out)
-    data, checked = encode_recording(model, learned), encode_recording(model, held_out)
+    data, checked = (
+        TransitionStore.encode(model.processor, part.episodes) for part in (learned, held_out)
+    )
     curriculum = config.curriculum(list(model.specs))
     train_dynamics(config, model, data, checked, curriculum, trainer)
     model.eval()
@@ -197,7 +200,7 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
         "codecs": health,
         "held_out": figures,
     }
-    save(config, model, learned, summary)
+    save(config, model, data, summary)
     shutil.rmtree(run / "state", ignore_errors=True)
     return summary
 
@@ -229,7 +232,7 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
         )
     )
     if shared is not None:
-        model.codecs.load_state_dict(shared.codecs.state_dict())
+        model.processor.load_state_dict(shared.processor.state_dict())
         return model
     for modality in filter(lambda m: has(recording, m), recording.specs):
         now, _ = sample_moments(recording, modality, 0, 2048, config.seed + 1)
@@ -281,13 +284,13 @@ def remember_combinations(model: WorldGPT, curriculum: Curriculum) -> None:
 
 
 def save(
-    config: TrainConfig, model: WorldGPT, recording: Recording, summary: dict[str, Any]
+    config: TrainConfig, model: WorldGPT, store: TransitionStore, summary: dict[str, Any]
 ) -> None:
     """Write the model, its start states, figures and card in one atomic step."""
 
     def write(draft: Path) -> None:
-        write_model(model, draft)
-        StartStates.from_recording(model, recording, config.start_states).save(draft)
+        model.write(draft)
+        StartStates.from_store(store, config.start_states).save(draft)
         (draft / "metrics.json").write_text(json.dumps(summary, indent=1) + "\n")
         write_card(draft / "README.md", config, model, summary)
 

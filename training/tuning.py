@@ -15,18 +15,19 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model.batch import LossOutput
-from worldgpt_env.model.checkpoint import write_folder, write_model
-from worldgpt_env.model.cognition.contexts import Contexts
-from worldgpt_env.model.cognition.reflector import ContextReflector, ReflectorConfig
+from worldgpt_env.model.checkpoint import write_folder
+from worldgpt_env.model.contexts import Contexts
 from worldgpt_env.model.curriculum import Combination, Curriculum
+from worldgpt_env.model.dynamics.reflector import ContextReflector, ReflectorConfig
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.trainer import Observer, Stage, Trainer
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
 from .histories import LONGEST, SHORTEST, Histories
 from .observers import ProgressObserver
-from .windows import EncodedRecording, WindowSampler, encode_recording
+from .windows import WindowSampler
 from .worldnet.format.load import load_recording
 
 Source = Callable[[Tensor, int], Contexts]
@@ -95,7 +96,7 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
     model = WorldGPT.from_pretrained(config.model)
     reflector = with_reflector(model)
     recording = load_recording(list(config.data)).of(config.scenarios)
-    data = encode_recording(model, recording)
+    data = TransitionStore.encode(model.processor, recording.episodes)
     sources: list[tuple[Source, tuple[int, int]]] = [
         (_remembered(data, config.horizon), (config.shortest, config.longest))
     ]
@@ -116,7 +117,7 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
         count = int(generator.integers(low, high + 1))
         batch = dataclasses.replace(batch, contexts=source(moments, count))
         lesson = lessons(update, config.updates)
-        reading = model.reading(count, reflected=True)
+        reading = model.dynamics.reading(count, reflected=True)
         output = model(batch, lesson.inputs, lesson.outputs, reading=reading)
         return LossOutput(output.loss, {"state": output.metrics["state"]})
 
@@ -136,7 +137,7 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
     return summary
 
 
-def _remembered(data: EncodedRecording, horizon: int | None) -> Source:
+def _remembered(data: TransitionStore, horizon: int | None) -> Source:
     histories = Histories(data)
     return lambda moments, count: histories.contexts(moments, count, horizon)
 
@@ -144,12 +145,12 @@ def _remembered(data: EncodedRecording, horizon: int | None) -> Source:
 def with_reflector(model: WorldGPT) -> ContextReflector:
     """Give ``model`` a reflector if it has none, and freeze all the rest."""
     model.requires_grad_(False)
-    if model.reflector is None:
-        settings = ReflectorConfig()
+    settings = ReflectorConfig()
+    if model.config.reflector is None:
         model.config.reflector = dataclasses.asdict(settings)
-        model.reflector = ContextReflector(settings, model.backbone.hidden)
-    model.reflector.requires_grad_(True)
-    return model.reflector
+    reflector = model.dynamics.embedding.add_reflector(settings, model.dynamics.backbone.hidden)
+    reflector.requires_grad_(True)
+    return reflector
 
 
 def _lessons(model: WorldGPT, seed: int) -> Callable[[int, int], Combination]:
@@ -168,7 +169,7 @@ def save_tuned(config: TuneConfig, model: WorldGPT, summary: dict[str, Any]) -> 
     source = Path(config.model)
 
     def write(draft: Path) -> None:
-        write_model(model, draft)
+        model.write(draft)
         if (source / "start_states.safetensors").is_file():
             StartStates.load(source).save(draft)
         for name in ("README.md", "metrics.json"):

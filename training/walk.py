@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model.batch import Prediction, State
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
-
-from .windows import EncodedRecording
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Walk:
     uncertainty: np.ndarray
 
 
-def walk_along(model: WorldGPT, data: EncodedRecording, rows: int = 64) -> Walk:
+def walk_along(model: WorldGPT, data: TransitionStore, rows: int = 64) -> Walk:
     """Predict every recorded step once, each from the real states before it in its episode.
 
     The most likely outcome is taken. Episodes lie side by side in ``rows`` rows; a row that has
@@ -69,7 +68,7 @@ def walk_along(model: WorldGPT, data: EncodedRecording, rows: int = 64) -> Walk:
 
 
 def walk_alone(
-    model: WorldGPT, data: EncodedRecording, horizons: Sequence[int], rows: int = 64
+    model: WorldGPT, data: TransitionStore, horizons: Sequence[int], rows: int = 64
 ) -> dict[int, Walk]:
     """Predict ``horizons`` steps ahead by the recorded actions, from one real state each.
 
@@ -108,7 +107,7 @@ def walk_alone(
     return {h: _in_order(starts, parts, h) for h, parts in found.items() if parts}
 
 
-def _acted(data: EncodedRecording) -> np.ndarray:
+def _acted(data: TransitionStore) -> np.ndarray:
     """Return the moments that were acted in, ``(N,)``: all but the last of each episode."""
     episodes = zip(data.first, data.steps, strict=True)
     return np.concatenate([np.arange(first, first + steps) for first, steps in episodes])

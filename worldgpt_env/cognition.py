@@ -13,10 +13,11 @@ import numpy as np
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.batch import Presence, State
-from worldgpt_env.model.cognition.contexts import Contexts
 from worldgpt_env.model.cognition.knowledge import Found, Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig, WorkingMemory, check_reading
+from worldgpt_env.model.contexts import Contexts
+from worldgpt_env.model.processor import Processor
+from worldgpt_env.model.states import Presence, State
 
 from .errors import ConfigurationError, MissingHeadError
 
@@ -106,15 +107,15 @@ class Cognition:
                 + "; a model reads both in one way."
             )
         reflected = parts[0].reading == "reflected"
-        if reflected and model.reflector is None:
+        if reflected and model.dynamics.embedding.reflector is None:
             raise MissingHeadError(
                 "this model has no reflector; read memory and knowledge raw, or train one: "
                 "worldgpt tune --model MODEL --data DIR --out MODEL."
             )
-        self.reading = model.reading(sum(part.count for part in parts), reflected)
+        self.reading = model.dynamics.reading(sum(part.count for part in parts), reflected)
         self.config = knowledge
-        self.memory = None if memory is None else WorkingMemory.of(model, rows, memory)
-        self.knowledge = None if knowledge is None else open_knowledge(knowledge, model)
+        self.memory = None if memory is None else WorkingMemory.of(model.processor, rows, memory)
+        self.knowledge = None if knowledge is None else open_knowledge(knowledge, model.processor)
 
     def read(self, state: State, action: Tensor, present: Presence | None) -> tuple[Contexts, Read]:
         """Return the contexts of a step, knowledge before memories, and what ``info`` says."""
@@ -176,12 +177,13 @@ class Cognition:
         return not snapshot if self.memory is None else self.memory.fits(snapshot)
 
 
-def open_knowledge(config: KnowledgeConfig, model: WorldGPT) -> Knowledge:
+def open_knowledge(config: KnowledgeConfig, processor: Processor) -> Knowledge:
     """Return the knowledge base of ``config``; warn where it holds less than is to be read."""
     base = config.base
-    knowledge = base if isinstance(base, Knowledge) else Knowledge.load(base, model, config.faiss)
-    if knowledge.model is not model:
-        knowledge = knowledge.read_by(model)
+    if isinstance(base, Knowledge):
+        knowledge = base if base.processor is processor else base.read_by(processor)
+    else:
+        knowledge = Knowledge.load(base, processor, config.faiss)
     if len(knowledge) < config.count:
         warnings.warn(
             f"the knowledge base holds {len(knowledge)} transitions, and a step reads "
@@ -202,13 +204,13 @@ def row_of(read: Read, row: int) -> Read:
 def _told(knowledge: Knowledge, found: Found) -> Read:
     """Return what was found, the nearest first, as arrays ``(N, k)``."""
     index = found.index.cpu().numpy()
-    facts, place = knowledge.facts, index.clip(min=0)
-    scenarios = np.array(facts.scenarios, object)[facts.scenario.numpy()[place]]
+    place = index.clip(min=0)
+    scenarios = np.array(knowledge.scenarios, object)[knowledge.scenario.numpy()[place]]
     scenarios[index < 0] = ""
     return {
         "index": index,
         "distance": np.where(index < 0, np.inf, found.distance.cpu().numpy()).astype(np.float32),
-        "episode": np.where(index < 0, -1, facts.episode.numpy()[place]),
+        "episode": np.where(index < 0, -1, knowledge.episode.numpy()[place]),
         "scenario": scenarios,
     }
 

@@ -14,7 +14,6 @@ from worldgpt_env.model.curriculum import Combination
 from worldgpt_env.model.modalities import Modality, TextSpec
 
 from .errors import InvalidOptionError, MissingModalityError
-from .presence import neutral_codes
 from .sentences import listed, unknown_words
 
 INSTEAD = 'pass {"description": "words"} to begin in a recorded moment instead'
@@ -50,7 +49,7 @@ def imagine_start(model: WorldGPT, texts: Sequence[str]) -> tuple[State, Presenc
     silence = torch.zeros(len(texts), *model.action_spec.sizes, dtype=torch.int64)
     prediction = model.predict(words, silence.to(model.device), outputs=outputs)
     known = prediction.state | words
-    agreement = model.consistency(model.latent(known))  # (B,)
+    agreement = model.dynamics.consistency(model.latent(known))  # (B,)
     state = {m: known[m] if m in known else _neutral(model, m, len(texts)) for m in model.specs}
     missing = torch.zeros(len(texts), dtype=torch.bool)
     present = {m: missing.clone() for m in model.specs if m not in known}
@@ -94,4 +93,4 @@ def _read(text: str, spec: TextSpec) -> np.ndarray:
 
 def _neutral(model: WorldGPT, modality: Modality, rows: int) -> Tensor:
     """Return what stands for an absent modality in every row, ``(B, C, G)``."""
-    return neutral_codes(model.codec(modality)).repeat(rows, 1, 1).to(model.device)
+    return model.processor.neutral_codes(modality).repeat(rows, 1, 1).to(model.device)

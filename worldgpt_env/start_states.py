@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from worldgpt_env.model.batch import Presence, State
-from worldgpt_env.model.codecs import Codec
+from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import Modality, TextSpec
+from worldgpt_env.model.states import Presence, State, widen
+from worldgpt_env.model.transitions import TransitionStore
 
 from .descriptions import Descriptions
 from .errors import CheckpointError, MissingStartStatesError
-from .presence import neutral_codes
 from .randomness import Keys, uniforms
 
 FILE_NAME = "start_states.safetensors"
@@ -31,34 +30,10 @@ KINDS = ("first", "visited", "mixed", "rewarded")
 WAY = 64  # recorded steps that still count as the way to a reward
 
 
-class RecordedEpisode(Protocol):
-    """An episode of a recording: per modality ``(T + 1, *shape)``, the last moment not acted in.
-
-    ``rewards`` ``(T,)`` are what the steps paid, NaN where that is not told; ``present`` says per
-    modality ``(T + 1,)`` which moments have it; all if it is not named.
-    """
-
-    observations: Mapping[Modality, np.ndarray]
-    rewards: np.ndarray
-    present: Mapping[Modality, np.ndarray]
-
-
 class Recorded(Protocol):
     """A recording, as :class:`worldgpt_env.training.recording.Recording`."""
 
-    episodes: Any  # of RecordedEpisode
-
-
-class Encoder(Protocol):
-    """Whatever turns raw observations into states, as :class:`WorldGPT`."""
-
-    def encode(self, observation: Mapping[Any, Any]) -> State:
-        """Return the codes of a batch of raw observations."""
-        ...
-
-    def codec(self, modality: Modality) -> Codec:
-        """Return the codec of ``modality``."""
-        ...
+    episodes: Any  # of worldgpt_env.model.transitions.RecordedEpisode
 
 
 @dataclass(frozen=True)
@@ -66,8 +41,8 @@ class StartStates:
     """Real states that episodes may start from.
 
     Attributes:
-        codes: per modality ``(R, C, G)`` codes, uint8 where they fit, else int16; or float32
-            embeddings. Neutral ones where a modality is absent, see :func:`neutral_codes`.
+        codes: per modality ``(R, C, G)`` codes in a small dtype, or float32 embeddings; neutral
+            ones where a modality is absent.
         first: ``(R,)`` bool, whether the state is the first of its episode.
         episode: ``(R,)`` int32, number of the episode in the recording.
         step: ``(R,)`` int32, number of the moment in its episode.
@@ -98,38 +73,36 @@ class StartStates:
 
     @classmethod
     def from_recording(
-        cls, model: Encoder, recording: Recorded, limit: int = 4096, seed: int = 0
+        cls, model: WorldGPT, recording: Recorded, limit: int = 4096, seed: int = 0
     ) -> StartStates:
-        """Encode the start states of a recording.
+        """Encode a recording and choose start states of it; see :meth:`from_store`."""
+        store = TransitionStore.encode(model.processor, recording.episodes)
+        return cls.from_store(store, limit, seed)
+
+    @classmethod
+    def from_store(cls, store: TransitionStore, limit: int = 4096, seed: int = 0) -> StartStates:
+        """Choose start states among the time steps of a recording.
 
         Args:
-            model: encodes raw observations.
-            recording: its episodes are read; the last moment of each is left out.
-            limit: states that are kept: first moments, then those on the way to a reward (see
-                :attr:`leading`), then others, at random.
+            store: the encoded recording; the last time step of each episode is left out.
+            limit: states that are kept: the first of each episode, then those on the way to a
+                reward (see :attr:`leading`), then others, at random.
             seed: of that random choice.
         """
-        moments = [
-            (number, step)
-            for number, episode in enumerate(recording.episodes)
-            for step in range(len(next(iter(episode.observations.values()))) - 1)
-        ]
-        shuffled = np.random.default_rng(seed).permutation(len(moments)).tolist()
-        places = np.array(moments, np.int64).reshape(-1, 2)
-        paid = np.concatenate([[], *(episode.rewards for episode in recording.episodes)])
-        rank = np.where(places[:, 1] == 0, 0, np.where(_leading(places, _best(paid)), 1, 2))
-        order = sorted(shuffled, key=rank.__getitem__)[:limit]  # stable
-        chosen = sorted(moments[place] for place in order)
-        numbers = torch.tensor(chosen, dtype=torch.int32).reshape(-1, 2)  # (R, 2)
-        there = _gather_presence(recording, chosen)
-        modalities = recording.episodes[chosen[0][0]].observations if chosen else {}
+        rows = store.begins.numpy()
+        shuffled = np.random.default_rng(seed).permutation(len(rows))
+        places = torch.stack([store.episode, store.step], 1).numpy()[rows]  # (N, 2)
+        best = _best(store.reward.numpy()[rows])
+        rank = np.where(places[:, 1] == 0, 0, np.where(_leading(places, best), 1, 2))
+        order = shuffled[np.argsort(rank[shuffled], kind="stable")][:limit]
+        chosen = store.select(torch.from_numpy(rows[np.sort(order)]))
         return cls(
-            codes={m: _encode(model, recording, chosen, m, there.get(m)) for m in modalities},
-            first=numbers[:, 1] == 0,
-            episode=numbers[:, 0].contiguous(),
-            step=numbers[:, 1].contiguous(),
-            present=there,
-            reward=torch.tensor([recording.episodes[e].rewards[t] for e, t in chosen]).float(),
+            codes=chosen.state,
+            first=chosen.step == 0,
+            episode=chosen.episode.int(),
+            step=chosen.step.int(),
+            present=chosen.present,
+            reward=chosen.reward,
         )
 
     @cached_property
@@ -218,8 +191,7 @@ class StartStates:
     def select(self, indices: np.ndarray) -> State:
         """Return the states at ``indices`` ``(B,)``, per modality ``(B, C, G)``."""
         rows = torch.from_numpy(np.array(indices, np.int64))
-        chosen = {modality: codes[rows] for modality, codes in self.codes.items()}
-        return {m: part if part.is_floating_point() else part.long() for m, part in chosen.items()}
+        return {modality: widen(codes[rows]) for modality, codes in self.codes.items()}
 
     def presence(self, indices: np.ndarray) -> Presence:
         """Return which of the states at ``indices`` ``(B,)`` have a modality, ``(B,)`` bool each.
@@ -284,45 +256,3 @@ def _leading(places: np.ndarray, paid: np.ndarray) -> np.ndarray:
     time = places[:, 0].astype(np.int64) * 2**32 + places[:, 1]
     goals = np.append(np.sort(time[paid]), np.iinfo(np.int64).max)
     return goals[np.searchsorted(goals, time)] - time < WAY
-
-
-def _gather_presence(recording: Recorded, moments: list[tuple[int, int]]) -> Presence:
-    """Return which ``(episode, step)`` pairs have a modality, for those that some lack."""
-    found = {}
-    for modality in {m: None for episode in recording.episodes for m in episode.present}:
-        rows = [
-            modality not in recording.episodes[e].present
-            or bool(recording.episodes[e].present[modality][t])
-            for e, t in moments
-        ]
-        found[modality] = torch.tensor(rows, dtype=torch.bool)
-    return {modality: there for modality, there in found.items() if not there.all()}
-
-
-def _encode(
-    model: Encoder,
-    recording: Recorded,
-    moments: list[tuple[int, int]],
-    modality: Modality,
-    there: Tensor | None,
-) -> Tensor:
-    """Return the codes ``(R, C, G)`` of a modality at ``(episode, step)`` pairs, 256 at a time."""
-    rows = range(len(moments)) if there is None else torch.nonzero(there)[:, 0].tolist()
-    parts = []
-    for start in range(0, len(rows), 256):
-        block = [moments[row] for row in rows[start : start + 256]]
-        raw = np.stack([recording.episodes[e].observations[modality][t] for e, t in block])
-        parts.append(model.encode({modality: raw})[modality].cpu())
-    if there is None:
-        return _small(torch.cat(parts))
-    codes = neutral_codes(model.codec(modality)).repeat(len(moments), 1, 1)  # (R, C, G)
-    if parts:
-        codes[there] = torch.cat(parts)
-    return _small(codes)
-
-
-def _small(codes: Tensor) -> Tensor:
-    """Return codes in the smallest dtype of the file format that holds them."""
-    if codes.is_floating_point():
-        return codes.float()
-    return codes.to(torch.uint8 if int(codes.max()) < 256 else torch.int16)

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from ..errors import ConfigurationError
+from ..external_weights import find_file, freeze, read_json
 from ..modalities import AudioSpec, ModalitySpec, VideoSpec
-from ..reference import find_file, freeze, read_json
 from .preparation import Picture, filter_bank, log_mel, resample, sample_frames
 from .towers import Tower
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigurationError
+from ..external_weights import Referring, check_digest, freeze, weights_digest
 from ..modalities import AudioSpec, ImageSpec, Modality, ModalitySpec, TextSpec, VideoSpec
-from ..reference import Referring, check_digest, freeze, weights_digest
 from .continuous import ContinuousCodec
 from .languagebind import LanguageBindTower
 from .towers import ClipTower, PictureTower, SentenceTower, SoundTower, Tower

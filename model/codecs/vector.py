@@ -68,6 +68,10 @@ class VectorCodec(Codec):
             spread.append(torch.tensor([mean_cell_entropy(cell[:, None]) for cell in cells]))
         self.curved.copy_((spread[1] > spread[0]).to(raw.device) & ~self.exact)
 
+    def neutral_codes(self) -> Tensor:
+        """Return the bins ``(n, 1)`` of the middle of each range."""
+        return self.encode(torch.stack([self.low, self.high]).mean(0, keepdim=True))[0].cpu()
+
     def encode(self, raw: Tensor) -> Tensor:
         """Return the nearest bin of each number, ``(B, n, 1)``.
 

@@ -7,21 +7,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..batch import Presence, State
+from ..contexts import Contexts
 from ..errors import ConfigurationError
 from ..modalities import Modality
+from ..processor import Processor
+from ..states import Presence, State, action_like, widen
 from .choice import choose_steps
 from .chunks import Chunk, ChunkStore
-from .contexts import Contexts
-from .storage import action_like, small_dtype
-
-if TYPE_CHECKING:
-    from ..worldgpt import WorldGPT
 
 READINGS = ("raw", "reflected")
 """How contexts reach the model: as tokens of whole transitions, or through its ContextReflector."""
@@ -85,7 +81,7 @@ class WorkingMemory:
         device: where the near part is, and where contexts are given.
 
     Example:
-        >>> memory = WorkingMemory.of(model, rows=8)
+        >>> memory = WorkingMemory.of(model.processor, rows=8)
         >>> memory.write(state, action, prediction.state)
         >>> contexts = memory.recall(horizon=32, count=4)
     """
@@ -116,13 +112,15 @@ class WorkingMemory:
         self._answers: list[dict[int, str]] = [{} for _ in range(rows)]
 
     @classmethod
-    def of(cls, model: WorldGPT, rows: int, config: MemoryConfig | None = None) -> WorkingMemory:
-        """Return a memory for what ``model`` imagines, on its device."""
-        parts = {"action": action_like(model.action_spec)}
-        for modality in model.specs:
-            codec = model.codec(modality)
-            parts[f"state/{modality}"] = ((codec.cells, codec.digits), small_dtype(codec))
-        return cls(parts, rows, config, model.device)
+    def of(
+        cls, processor: Processor, rows: int, config: MemoryConfig | None = None
+    ) -> WorkingMemory:
+        """Return a memory for the states of ``processor``, on its device."""
+        parts = {"action": action_like(processor.action_spec)}
+        for modality in processor.specs:
+            shape = (processor.codec(modality).cells, processor.codec(modality).digits)
+            parts[f"state/{modality}"] = (shape, processor.storage_dtype(modality))
+        return cls(parts, rows, config, processor.device)
 
     # writing ------------------------------------------------------------------------------------
 
@@ -355,7 +353,7 @@ class WorkingMemory:
     def _contexts(self, parts: dict[str, Tensor], valid: Tensor) -> Contexts:
         """Return the contexts of what was gathered."""
         state, following = (
-            {m: _wide(parts[f"{kind}/{m}"]) for m in self.modalities} for kind in ("state", "next")
+            {m: widen(parts[f"{kind}/{m}"]) for m in self.modalities} for kind in ("state", "next")
         )
         there = [
             {
@@ -372,10 +370,6 @@ class WorkingMemory:
 def _beside(mask: Tensor, dimensions: int) -> Tensor:
     """Return ``mask`` ``(B, K)`` with further dimensions of size 1."""
     return mask.reshape(*mask.shape, *([1] * (dimensions - 2)))
-
-
-def _wide(codes: Tensor) -> Tensor:
-    return codes if codes.is_floating_point() else codes.long()
 
 
 def _lacks(there: Tensor, valid: Tensor) -> bool:

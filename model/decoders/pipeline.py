@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ..checkpoint import verify, write_folder
 from ..errors import CheckpointError, ConfigurationError
+from ..external_weights import check_digest, freeze, quiet, weights_digest
 from ..modalities import ModalitySpec
-from ..reference import check_digest, freeze, quiet, weights_digest
 from .projection import Condition, DecoderProjection
 
 

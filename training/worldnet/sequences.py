@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from worldgpt_env.model.errors import ConfigurationError, UntrainedCombinationWarning
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from ..statistics import cluster_weights
 from ..tables import markdown_table
-from ..windows import encode_recording
 from .evaluate import check_alike, learned_scenarios
 from .format.annotation import WorldNetError
 from .format.load import load_worldnet
@@ -143,7 +143,7 @@ def _prepare(
             f"no episode of the split {config.split!r} of {config.data} lasts {config.length} "
             "steps; ask for shorter sequences: --length."
         )
-    centre = centres(model, encode_recording(model, known))
+    centre = centres(model, TransitionStore.encode(model.processor, known.episodes))
     scenarios = [episode.scenario for episode in test.episodes]
     return walks, scenarios, Walker(model, walks, centre, config.contexts)
 

@@ -9,14 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worldgpt_env.model.cognition.contexts import Contexts
 from worldgpt_env.model.cognition.knowledge import Knowledge
+from worldgpt_env.model.contexts import Contexts
 from worldgpt_env.model.curriculum import Combination
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from ...histories import Histories
-from ...knowledge import facts_of
-from ...windows import encode_recording
 from .samples import EncodedSamples
 
 Source = Callable[[Combination, Tensor], Contexts]
@@ -40,8 +39,8 @@ def from_knowledge(model: WorldGPT, folder: Path, test: EncodedSamples, count: i
 
     No row is given anything of its own episode, whatever data the knowledge was made of.
     """
-    data = encode_recording(model, test.samples.recording)
-    base = Knowledge.load(folder, model).asked_by(facts_of(model, data))
+    data = TransitionStore.encode(model.processor, test.samples.recording.episodes)
+    base = Knowledge.load(folder, model.processor).excluding(data)
     episode = torch.from_numpy(test.samples.episode)
 
     def contexts(combination: Combination, rows: Tensor) -> Contexts:
@@ -54,7 +53,7 @@ def from_knowledge(model: WorldGPT, folder: Path, test: EncodedSamples, count: i
 
 def from_memory(model: WorldGPT, test: EncodedSamples, count: int) -> Source:
     """Return what recalls the ``count`` transitions before each row, of its own episode."""
-    data = encode_recording(model, test.samples.recording)
+    data = TransitionStore.encode(model.processor, test.samples.recording.episodes)
     moments = torch.from_numpy(data.first[test.samples.episode] + test.samples.step)
     histories = Histories(data)
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from worldgpt_env.model.batch import Presence, State
 from worldgpt_env.model.cognition.memory import MemoryConfig, WorkingMemory
 from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from ...recording import Recording
-from ...windows import EncodedRecording, encode_recording
 from .metrics import cosine
 from .samples import CHUNK
 
@@ -34,7 +34,7 @@ class Walks:
         episode: ``(S,)`` int64, number of the episode.
     """
 
-    data: EncodedRecording
+    data: TransitionStore
     start: np.ndarray
     left: np.ndarray
     episode: np.ndarray
@@ -51,7 +51,7 @@ class Walks:
 
         An episode is cut from its first transition on; what is left over at its end is no sequence.
         """
-        data = encode_recording(model, recording)
+        data = TransitionStore.encode(model.processor, recording.episodes)
         cuts = [np.arange(0, n - length + 1, length) for n in data.steps]
         episode = np.repeat(np.arange(len(cuts)), [len(part) for part in cuts])
         offset = np.concatenate(cuts) if cuts else np.arange(0)
@@ -198,7 +198,7 @@ class Walker:
         return {m: part.float().cpu() for m, part in seen.items()}
 
 
-def centres(model: WorldGPT, data: EncodedRecording) -> dict[Modality, Tensor]:
+def centres(model: WorldGPT, data: TransitionStore) -> dict[Modality, Tensor]:
     """Return the mean latent of each modality over all moments that have it, ``(F,)`` float32."""
     found = {}
     for modality, codes in data.state.items():

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from ..batch import Presence, State
-from ..errors import ConfigurationError
-from ..modalities import Modality
+from .errors import ConfigurationError
+from .modalities import Modality
+from .states import Presence, State
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,16 @@ class Contexts:
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.valid.device
+
+    def cleared(self) -> Contexts:
+        """Return the contexts with zeros where they are not valid; NaN stays as their distance."""
+
+        def clear(part: Tensor) -> Tensor:
+            beyond = [1] * (part.dim() - 2)
+            return part.masked_fill(~self.valid.view(*self.valid.shape, *beyond), 0)
+
+        distance = torch.where(self.valid, self.distance, torch.nan)
+        return dataclasses.replace(self._map(clear), valid=self.valid, distance=distance)
 
     def select(self, rows: Tensor) -> Contexts:
         """Return the contexts of ``rows`` (indices, repeats allowed; or a bool mask), as copies."""

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from .backbone import Backbone
-from .batch import Prediction, Presence, State
-from .cache import Ring, RingCache
-from .errors import MissingModalityError, NonFiniteError
-from .fused import FusedLlama
-from .layout import Block
-from .modalities import Modality
-from .noise import fold, gumbel
-from .outcome import read_outcome
-from .step import ReadOut, embed_step, read_step
-
-if TYPE_CHECKING:
-    from .cognition.contexts import Contexts
-    from .worldgpt import WorldGPT
+from ..batch import Prediction
+from ..configuration import WorldGPTConfig
+from ..contexts import Contexts
+from ..dynamics.backbone import Backbone
+from ..dynamics.dynamics import Dynamics
+from ..dynamics.layout import Block
+from ..dynamics.state_reader import ReadOut
+from ..errors import MissingModalityError, NonFiniteError
+from ..modalities import Modality
+from ..noise import fold, gumbel
+from ..processor import Processor
+from ..states import Presence, State
+from .fused_llama import FusedLlama
+from .ring import Ring, RingCache
 
 
 class TransformersLoop:
@@ -57,7 +56,9 @@ class Imagination:
     """A bounded memory of what was imagined, and one step further for every row.
 
     Args:
-        model: the world model; its weights are read when the engine is built.
+        processor: gives the latents of predicted states.
+        dynamics: predicts; its weights are read when the engine is built.
+        config: gives the calibration of the ends.
         rows: episodes side by side.
         temperature: of the sampled codes; 0 takes the most likely ones.
         block: the combination that is read and predicted.
@@ -65,13 +66,22 @@ class Imagination:
     """
 
     def __init__(
-        self, model: WorldGPT, rows: int, temperature: float, block: Block, fused: bool = True
+        self,
+        processor: Processor,
+        dynamics: Dynamics,
+        config: WorldGPTConfig,
+        rows: int,
+        temperature: float,
+        block: Block,
+        fused: bool = True,
     ) -> None:
         """See the class."""
-        self.model, self.rows, self.temperature, self.block = model, rows, temperature, block
-        self.ring = Ring(rows, model.config.context, block, model.device)
+        self.processor, self.dynamics, self.config = processor, dynamics, config
+        self.rows, self.temperature, self.block = rows, temperature, block
+        self.device = next(dynamics.parameters()).device
+        self.ring = Ring(rows, dynamics.context, block, self.device)
         self.loop: FusedLlama | TransformersLoop
-        backbone = model.backbone.merged()
+        backbone = dynamics.backbone.merged()
         if fused and FusedLlama.supports(backbone.model):
             self.loop = FusedLlama(backbone.model, self.ring)
         else:
@@ -110,20 +120,21 @@ class Imagination:
         missing = [str(m) for m in self.block.inputs if m not in state]
         if missing:
             raise MissingModalityError(f"the state lacks {missing}, which this engine reads.")
-        step = embed_step(self.model, state, action, self.block, present, contexts)
+        dynamics = self.dynamics
+        step = dynamics.embedding(state, action, self.block, present, contexts)
         self.ring.note_presence(step.presence(self.block, present or {}))
         hidden = self.loop.forward(step.tokens)
-        out = read_step(self.model, hidden, step, self.block)
-        following = self._next_state(out, noise)
-        outcome = read_outcome(self.model, out.hidden, step.now, following)
-        latent = self.model.latent(following)
+        out = dynamics.state(hidden, step.state, self.block)
+        next_state = self._next_state(out, noise)
+        outcome = dynamics.read_outcome(out.hidden, step.state, next_state)
+        latent = self.processor.latent(next_state)
         prediction = Prediction(
-            state=following,
-            rewards=self.model.reward_head.expect(outcome.reward),
+            state=next_state,
+            rewards=dynamics.outcome.reward_head.expect(outcome.reward),
             termination=self._calibrated(outcome.termination),
-            uncertainty=self.model.ensemble.disagreement(out.hidden),
-            consistency=self.model.consistency(latent) if latent else torch.ones(self.rows),
-            latent=self.model.expected_latent(out) if expected else None,
+            uncertainty=dynamics.ensemble.disagreement(out.hidden),
+            consistency=dynamics.consistency(latent) if latent else torch.ones(self.rows),
+            latent=self.processor.expected_latent(out.logits, out.vectors) if expected else None,
         )
         self._check(prediction, out.logits | out.vectors)
         over = self.ring.advance()
@@ -152,15 +163,15 @@ class Imagination:
 
     def _own(self, tensor: Tensor) -> Tensor:
         """Return a copy where the model computes."""
-        return tensor.to(self.model.device, copy=True)
+        return tensor.to(self.device, copy=True)
 
     @torch.inference_mode()
     def select(self, rows: Tensor) -> Imagination:
         """Return a fork: a new engine whose rows continue ``rows`` (indices, repeats allowed)."""
         other = copy.copy(self)
-        other.__init__(  # type: ignore[misc]
-            self.model, len(rows), self.temperature, self.block, isinstance(self.loop, FusedLlama)
-        )
+        fused = isinstance(self.loop, FusedLlama)
+        parts = (self.processor, self.dynamics, self.config)
+        other.__init__(*parts, len(rows), self.temperature, self.block, fused)  # type: ignore[misc]
         chosen = {name: t[rows.to(t.device)] for name, t in self.snapshot().items()}
         other.restore(chosen)
         return other
@@ -181,7 +192,7 @@ class Imagination:
         return (logits / self.temperature + jitter).argmax(-1)
 
     def _calibrated(self, logits: Tensor) -> Tensor:
-        calm = logits / self.model.config.termination_temperature
+        calm = logits / self.config.termination_temperature
         pairs = torch.stack([torch.zeros_like(calm), calm], -1)
         return pairs.softmax(-1)[:, 1]  # a plain sigmoid rounds by the place of a row in the batch
 

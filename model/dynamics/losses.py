@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch, LossOutput, Presence, State, flatten_time
-from .errors import ConfigurationError
-from .modalities import Modality
-
-if TYPE_CHECKING:
-    from .outcome import Outcome
-    from .step import ReadOut
-    from .worldgpt import WorldGPT
+from ..batch import Batch
+from ..errors import ConfigurationError
+from ..modalities import Modality
+from .reward_heads import Outcome, RewardHead
+from .state_reader import ReadOut
 
 
 @dataclass(frozen=True)
@@ -47,73 +43,32 @@ class LossWeights:
                 raise ConfigurationError(f"the loss weight {name} is {value}; use 0 or more.")
 
 
-def objective(
-    model: WorldGPT, out: ReadOut, outcome: Outcome, batch: Batch, weights: LossWeights
-) -> LossOutput:
-    """Return the weighted loss of a window and its parts.
-
-    Args:
-        model: gives the heads and codecs.
-        out: what the model read, rows ``B T``.
-        outcome: likewise, reward and end.
-        batch: the windows, with targets.
-        weights: of the parts.
-    """
-    valid = batch.valid.flatten()  # (B T,)
-    present = flatten_time(batch.present_next)
-    metrics: dict[str, Tensor] = {}
-    loss, state = torch.zeros((), device=valid.device), torch.zeros((), device=valid.device)
-    for modality in out.predicted:
-        there = valid * present[modality] if modality in present else valid
-        part, figures = state_loss(model, out, batch, modality, there, weights)
-        loss = loss + part
-        state += part.detach() / len(out.predicted)
-        metrics |= {f"{name}/{modality}": value for name, value in figures.items()}
-    parts = outcome_losses(model, outcome, batch, valid)
-    latent = latent_of(model, flatten_time(batch.next), present)
-    whole = torch.cat(list(latent.values()), -1)
-    parts["ensemble"] = model.ensemble.loss(out.hidden, whole, valid)
-    some = {m: there[::4] for m, there in present.items()}
-    parts["consistency"] = model.consistency.loss({m: x[::4] for m, x in latent.items()}, some)
-    if out.signal_nats is not None:
-        parts["signal"] = mean(out.signal_nats, valid)
-    for name, value in parts.items():
-        loss = loss + getattr(weights, name) * value
-    metrics |= {name: value.detach() for name, value in parts.items()}
-    return LossOutput(loss, metrics | {"state": state, "total": loss.detach()})
-
-
 def state_loss(
-    model: WorldGPT,
-    out: ReadOut,
-    batch: Batch,
-    modality: Modality,
-    there: Tensor,
-    weights: LossWeights,
+    out: ReadOut, batch: Batch, modality: Modality, present: Tensor, weights: LossWeights
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the weighted loss of one predicted modality, and its figures.
+    """Return the weighted loss of one predicted modality, and its metrics.
 
     Codes cost cross-entropy, embeddings the distance to the true one (WorldGPT §3.1).
     """
     target = batch.next[modality].flatten(0, 1)
     cells, digits = target.shape[1:]
-    if model.codec(modality).continuous:
+    if modality in out.vectors:
         vectors = out.vectors[modality].float()
-        distance = mean((vectors - target).norm(dim=-1).mean(-1), there)
-        cosine = mean(nn.functional.cosine_similarity(vectors, target, -1).mean(-1), there)
+        distance = mean((vectors - target).norm(dim=-1).mean(-1), present)
+        cosine = mean(nn.functional.cosine_similarity(vectors, target, -1).mean(-1), present)
         return weights.state * distance, {"distance": distance.detach(), "cosine": cosine.detach()}
-    now = batch.now[modality].flatten(0, 1)
-    nats, exact = code_loss(out.logits[modality], target, now, there, weights.changed)
+    state = batch.now[modality].flatten(0, 1)
+    nats, exact = code_loss(out.logits[modality], target, state, present, weights.changed)
     return weights.state * nats / (cells * digits) ** 0.5, {"nats": nats.detach(), "exact": exact}
 
 
 def outcome_losses(
-    model: WorldGPT, outcome: Outcome, batch: Batch, valid: Tensor
+    reward_head: RewardHead, outcome: Outcome, batch: Batch, valid: Tensor
 ) -> dict[str, Tensor]:
     """Return the losses of reward and end; a reward that nobody recorded is NaN and costs 0."""
     ended, reward = batch.terminated.flatten(), batch.reward.flatten()
     known = torch.isfinite(reward)
-    nats = model.reward_head.loss(outcome.reward, reward.nan_to_num(), ended)
+    nats = reward_head.loss(outcome.reward, reward.nan_to_num(), ended)
     ends = nn.functional.binary_cross_entropy_with_logits(
         outcome.termination.float(), ended, reduction="none"
     )
@@ -140,13 +95,6 @@ def code_loss(
     with torch.no_grad():
         exact = (logits.argmax(-1) == target).flatten(1).all(1).float()
     return mean(nats.flatten(1).sum(1), valid), mean(exact, valid)
-
-
-@torch.no_grad()
-def latent_of(model: WorldGPT, state: State, present: Presence) -> dict[Modality, Tensor]:
-    """Return the latents ``(B, F)`` of a state, without gradient; zeros where it is absent."""
-    latent = model.latent(state)
-    return {m: x * present[m][:, None] if m in present else x for m, x in latent.items()}
 
 
 def mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from .batch import Presence, State
-from .codecs import Codec
-from .configuration import RewardBins
+from ..configuration import RewardBins, WorldGPTConfig
+from ..modalities import Modality
+from ..processor import Processor
+from ..projection import Perceptron, Projection
 from .heads import Present
-from .modalities import Modality
-from .projection import Perceptron, Projection
-
-if TYPE_CHECKING:
-    from .worldgpt import WorldGPT
 
 
 @dataclass(frozen=True)
@@ -33,33 +28,45 @@ class Outcome:
     termination: Tensor
 
 
-def read_outcome(
-    model: WorldGPT,
-    hidden: Tensor,
-    now: Mapping[Modality, Present],
-    following: State,
-    present: Presence | None = None,
-) -> Outcome:
-    """Read reward and end at the action slot and, in models that do so, from what follows.
+class OutcomeReader(nn.Module):
+    """Reads reward and end at the action slot and, in models that do so, from the next state.
 
     Args:
-        model: gives the heads.
-        hidden: of the action slot, ``(B, D)``.
-        now: the present state.
-        following: the next state of any modalities, ``(B, C, G)``: the true one where it is known,
-            else the one that was imagined.
-        present: which rows have a modality of ``following``; all if not named.
+        processor: gives the modalities.
+        config: sizes of the model, the bins of the reward, and where the outcome is read.
+        hidden: width D of the backbone.
     """
-    if model.consequence is not None:
-        after = {
-            m: Present(codes, model.cell_embeddings[str(m)](codes), (present or {}).get(m))
-            for m, codes in following.items()
-        }
-        hidden = hidden + model.consequence(now, after)
-    return Outcome(model.reward_head(hidden), model.termination_head(hidden))
+
+    def __init__(self, config: WorldGPTConfig, processor: Processor, hidden: int) -> None:
+        """Build the heads."""
+        super().__init__()
+        self.reward_head = RewardHead(hidden, config.reward_bins)
+        self.termination_head = TerminationHead(hidden)
+        self.next_state_features: NextStateFeatures | None = None
+        if config.outcome == "next":
+            names = [str(m) for m in processor.specs]
+            self.next_state_features = NextStateFeatures(names, config.cell_width, hidden)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        state: Mapping[Modality, Present],
+        next_state: Mapping[Modality, Present],
+    ) -> Outcome:
+        """Read reward and end.
+
+        Args:
+            hidden: of the action slot, ``(B, D)``.
+            state: the present state.
+            next_state: the next state of any modalities: the true one where it is known, else the
+                one that was imagined.
+        """
+        if self.next_state_features is not None:
+            hidden = hidden + self.next_state_features(state, next_state)
+        return Outcome(self.reward_head(hidden), self.termination_head(hidden))
 
 
-class ConsequenceReader(nn.Module):
+class NextStateFeatures(nn.Module):
     """What of the next state bears on reward and end, as a part of the action slot's hidden state.
 
     A goal that is reached, a thing that is gone: such things show in few cells of the next state,
@@ -67,24 +74,24 @@ class ConsequenceReader(nn.Module):
     them is kept. (Extremes and ReLU are exact; a mean or SiLU rounds by the number of rows.)
     """
 
-    def __init__(self, codecs: Mapping[str, Codec], width: int, hidden: int) -> None:
+    def __init__(self, modalities: Sequence[str], width: int, hidden: int) -> None:
         """Build the reader for cells of ``width`` numbers and hidden states of ``hidden``."""
         super().__init__()
-        self.look = nn.ModuleDict({m: Projection(2 * width, width) for m in codecs})
-        self.outer = nn.ModuleDict({m: Projection(2 * width, hidden) for m in codecs})
+        self.look = nn.ModuleDict({m: Projection(2 * width, width) for m in modalities})
+        self.outer = nn.ModuleDict({m: Projection(2 * width, hidden) for m in modalities})
 
     def forward(
-        self, now: Mapping[Modality, Present], after: Mapping[Modality, Present]
+        self, state: Mapping[Modality, Present], next_state: Mapping[Modality, Present]
     ) -> Tensor | float:
-        """Return ``(B, D)``, or 0 if nothing follows."""
+        """Return ``(B, D)``, or 0 if no modality of the next state is given."""
         total: Tensor | float = 0.0
-        for modality, part in after.items():
+        for modality, part in next_state.items():
             cells = part.seen  # (B, C, E)
-            before = now[modality].seen if modality in now else torch.zeros_like(cells)
-            found = self.look[str(modality)](torch.cat([before, cells], -1))  # (B, C, E)
+            earlier = state[modality].seen if modality in state else torch.zeros_like(cells)
+            found = self.look[str(modality)](torch.cat([earlier, cells], -1))  # (B, C, E)
             extremes = torch.cat([found.amax(1), -found.amin(1)], -1).relu()  # (B, 2 E)
-            told = self.outer[str(modality)](extremes)
-            total = total + (told if part.there is None else told * part.there[:, None])
+            features = self.outer[str(modality)](extremes)
+            total = total + (features if part.there is None else features * part.there[:, None])
         return total
 
 

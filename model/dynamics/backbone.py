@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-from .errors import ConfigurationError
-from .reference import Referring, check_digest, freeze, load_network, weights_digest
+from ..errors import ConfigurationError
+from ..external_weights import Referring, check_digest, freeze, load_network, weights_digest
 
 PAPER_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 

@@ -16,9 +16,9 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from .batch import Presence
-from .errors import ConfigurationError, MissingModalityError
-from .modalities import Modality
+from ..batch import Presence
+from ..errors import ConfigurationError, MissingModalityError
+from ..modalities import Modality
 
 PREFIX, OBSERVATION, ACTION, SIGNAL = -1, 0, 1, 2
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .codecs import Codec
-from .projection import Projection, matmul_rows
+from ..codecs import Codec
+from ..projection import Projection, matmul_rows
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-from .layout import Block, additive
+from ..dynamics.layout import Block, additive
 
 
 class Ring:

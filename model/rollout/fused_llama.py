@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaModel
 
-from .cache import Ring
-from .projection import matmul_rows
+from ..projection import matmul_rows
+from .ring import Ring
 
 
 @dataclass(frozen=True)
