@@ -176,8 +176,10 @@ def test_a_world_learns_dreams_and_returns(checkpoints: Path, tmp_path: Path, ki
     one = model.predict(state, torch.tensor([0, 1, 2]))
     model.save_pretrained(tmp_path / "world")
     saved = load_file(tmp_path / "world/model.safetensors")
-    names = [n for n in saved if n.startswith("backbone.")]
-    assert sorted(names) == sorted("backbone." + n for n in model.backbone.trainable)
+    names = [n for n in saved if n.startswith("dynamics.backbone.")]
+    assert sorted(names) == sorted(
+        "dynamics.backbone." + n for n in model.dynamics.backbone.trainable
+    )
     again = WorldGPT.from_pretrained(tmp_path / "world")
     two = again.predict(state, torch.tensor([0, 1, 2]))
     assert torch.equal(one.rewards, two.rewards)
@@ -191,13 +193,13 @@ def test_experts_from_scratch_imagine_as_they_read(kind: str) -> None:
     config = WorldGPTConfig.from_preset("tiny", SPECS, ActionSpec("discrete", (3,)), context=3)
     config.backbone = {"model_type": kind, **EXPERTS[kind]}
     model = WorldGPT(config).eval()
-    assert not FusedLlama.supports(model.backbone.model)
-    tokens = torch.randn(2, 6, model.backbone.hidden)
+    assert not FusedLlama.supports(model.dynamics.backbone.model)
+    tokens = torch.randn(2, 6, model.dynamics.backbone.hidden)
     mask = torch.full((6, 6), -1e9).triu(1)[None, None]
-    whole = model.backbone(tokens, mask, torch.arange(6)[None])
+    whole = model.dynamics.backbone(tokens, mask, torch.arange(6)[None])
     cache = transformers.DynamicCache()
     parts = [
-        model.backbone(
+        model.dynamics.backbone(
             tokens[:, n : n + 1], mask[:, :, n : n + 1, : n + 1], torch.tensor([[n]]), cache
         )
         for n in range(6)

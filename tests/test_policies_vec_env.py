@@ -26,8 +26,10 @@ def dreamer(tiny_model):
     """A model in whose dreams every step is the last with a chance of 0.3."""
     model = copy.deepcopy(tiny_model)
     with torch.no_grad():
-        model.termination_head.read.outer.weight.zero_()
-        model.termination_head.read.outer.bias.copy_(torch.tensor([0.0, math.log(0.3 / 0.7)]))
+        model.dynamics.outcome.termination_head.read.outer.weight.zero_()
+        model.dynamics.outcome.termination_head.read.outer.bias.copy_(
+            torch.tensor([0.0, math.log(0.3 / 0.7)])
+        )
     return model
 
 

@@ -66,7 +66,7 @@ def test_equal_transitions_are_kept_once_unless_asked_for(
     assert len(everything) == recording.steps
     assert len(once) == recording.steps - len(recording.episodes[0])
     drawn = knowledge_from(model, recording, per_scenario=5, seed=1)
-    assert drawn.facts.scenario.bincount().tolist() == [5, 5]
+    assert drawn.scenario.bincount().tolist() == [5, 5]
     assert drawn.scenarios == ("even", "odd")
 
 
@@ -122,4 +122,4 @@ def test_a_base_can_be_of_one_split_and_some_scenarios(
     ):
         line = ["knowledge", "--model", folder, *words, str(tmp_path / name), *chosen]
         assert main(line) == 0
-        assert Knowledge.load(tmp_path / name, model).scenarios == scenarios
+        assert Knowledge.load(tmp_path / name, model.processor).scenarios == scenarios

@@ -91,7 +91,10 @@ def test_codecs_come_from_another_model_as_they_are(
     source, _, folder = progressive
     model, _ = learn(corridor, tmp_path / "model", updates=10, codecs_from=folder)
     theirs = source.codecs.state_dict()
-    assert all(torch.equal(theirs[name], part) for name, part in model.codecs.state_dict().items())
+    assert all(
+        torch.equal(theirs[name], part)
+        for name, part in model.processor.codecs.state_dict().items()
+    )
     with pytest.raises(ConfigurationError, match="--init or --codecs-from"):
         TrainConfig((folder,), tmp_path, init=folder, codecs_from=folder)
 

@@ -260,7 +260,7 @@ def test_nothing_that_is_not_finite_is_observed(
 def test_after_an_error_a_reset_is_enough(tiny_model: WorldGPT, start_states: StartStates) -> None:
     model = build_model()
     simulator, healthy = build(model, start_states, 2), build(tiny_model, start_states, 2)
-    weight = next(model.reward_head.parameters())
+    weight = next(model.dynamics.outcome.reward_head.parameters())
     kept = weight.detach().clone()
     simulator.reset(seeds=[0, 1])
     healthy.reset(seeds=[5, 6])

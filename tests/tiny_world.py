@@ -132,7 +132,7 @@ def build_model(
 
 def set_end(model: WorldGPT, logit: float) -> None:
     """Let every step end with this logit and no other."""
-    *weights, bias = model.termination_head.parameters()
+    *weights, bias = model.dynamics.outcome.termination_head.parameters()
     with torch.no_grad():
         for weight in weights:
             weight.zero_()
