@@ -14,7 +14,7 @@ from worldgpt_env.model.curriculum import Combination
 from worldgpt_env.model.modalities import ActionSpec, Modality
 from worldgpt_env.model.worldgpt import WorldGPT
 
-ROWS, UPDATES = 450, 500
+ROWS, UPDATES = 32, 700
 LESSONS = [Combination.parse(name) for name in ("image>audio", "image+audio>image+audio")]
 SPECS = {Modality.IMAGE: IMAGE, Modality.AUDIO: AUDIO}
 

@@ -9,12 +9,12 @@ from tiny_world import TinyWorld, build_model, save_model
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.training.collect import CollectConfig, collect
 from worldgpt_env.training.fidelity import FidelityConfig, evaluate_fidelity
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.tables import fidelity_table
 from worldgpt_env.training.walk import walk_alone, walk_along
-from worldgpt_env.training.windows import encode_recording
 from worldgpt_env.worlds import register_world
 
 
@@ -46,7 +46,7 @@ def test_a_learned_world_is_predicted_and_copying_is_not(corridor: Path) -> None
 
 def test_every_step_is_predicted_once_from_its_own_past(corridor: Path) -> None:
     model = WorldGPT.from_pretrained(corridor / "model")
-    data = encode_recording(model, Recording.load(corridor / "held_out"))
+    data = TransitionStore.encode(model.processor, Recording.load(corridor / "held_out").episodes)
     many, few = walk_along(model, data, rows=64), walk_along(model, data, rows=3)
     acted = [np.arange(f, f + n) for f, n in zip(data.first, data.steps, strict=True)]
     assert np.array_equal(many.now, np.concatenate(acted))
@@ -65,7 +65,7 @@ def test_every_step_is_predicted_once_from_its_own_past(corridor: Path) -> None:
 
 def test_walks_alone_feed_on_their_own_predictions(corridor: Path) -> None:
     model = WorldGPT.from_pretrained(corridor / "model")
-    data = encode_recording(model, Recording.load(corridor / "held_out"))
+    data = TransitionStore.encode(model.processor, Recording.load(corridor / "held_out").episodes)
     walks = walk_alone(model, data, (1, 3), rows=7)
     long_enough = [(f, n) for f, n in zip(data.first, data.steps, strict=True)]
     starts = [f + s for f, n in long_enough for s in range(0, n, 3) if s + 3 <= n]

@@ -80,6 +80,13 @@ class TinyEpisode:
     observations: dict[Modality, np.ndarray]
     rewards: np.ndarray
     present: dict[Modality, np.ndarray] = field(default_factory=dict)
+    terminated: bool = True
+    scenario: str = ""
+
+    @property
+    def actions(self) -> np.ndarray:
+        """The first action at every step, ``(T,)``."""
+        return np.zeros(len(self.rewards), np.int64)
 
 
 @dataclass
