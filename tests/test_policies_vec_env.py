@@ -253,7 +253,7 @@ def test_a_model_that_gives_nan_is_stopped(dreamer, start_states) -> None:
     env = ImaginedVecEnv(broken, 2, start_states=start_states, seed=0)
     env.reset()
     with torch.no_grad():
-        broken.reward_head.read.outer.bias.fill_(math.nan)
+        broken.dynamics.outcome.reward_head.read.outer.bias.fill_(math.nan)
     agent = PPO("MultiInputPolicy", env, n_steps=8, batch_size=16, device="cpu")
     with pytest.raises(NonFiniteError, match="NaN"):
         agent.learn(16)

@@ -108,7 +108,7 @@ def test_another_model_has_other_eyes_and_is_refused(policy, tmp_path) -> None:
     with torch.no_grad():
         next(other.parameters()).add_(1e-3)
     save_model(other, tmp_path / "other")
-    with pytest.raises(ConfigurationError, match="weights were others"):
+    with pytest.raises(ConfigurationError, match="codecs were others"):
         evaluate(EvaluateConfig(str(policy), "tiny", model=str(tmp_path / "other")))
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.modalities import Modality
-from worldgpt_env.model.transitions import TransitionStore, VectorSpec
+from worldgpt_env.model.modalities import Modality, VectorSpec
+from worldgpt_env.model.transitions import TransitionStore
 
 from . import measures
 from .recording import Recording
