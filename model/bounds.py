@@ -60,6 +60,7 @@ def check_value(
         low, high = (-HUGE if least is None else least), (HUGE if most is None else most)
         good = good and low <= value <= high  # which NaN is not
     if not good:
+        told = told.replace("finite ", "") if least is not None else told
         span = f" from {least} to {most}" if least is not None else ""
         span = f" of up to {TEXT} characters" if kind == "str" else span
         raise ConfigurationError(f"{name} is {shorten(value)}; it must be {told}{span}.")
@@ -72,14 +73,21 @@ def from_fields(kind: type[T], data: Any, what: str) -> T:
         ConfigurationError: ``data`` is no object, has fields that ``kind`` lacks or lacks some that
             it has, or values that it does not take; ``what`` says what they are of.
     """
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    known = {entry.name for entry in fields}
+    plain = (dataclasses.MISSING, dataclasses.MISSING)
+    needed = {entry.name for entry in fields if (entry.default, entry.default_factory) == plain}
     if not isinstance(data, Mapping):
         raise ConfigurationError(f"{what} is {shorten(data)}; it must be an object with fields.")
+    missing, foreign = sorted(needed - set(data)), sorted(set(map(str, data)) - known)
+    if missing or foreign:
+        raise ConfigurationError(
+            f"the fields of {what} do not fit: {missing} are missing and {foreign} unknown; there "
+            f"are {sorted(known)}."
+        )
     try:
         return kind(**data)
     except WorldGPTError:
         raise
     except (TypeError, ValueError, OverflowError, AttributeError, LookupError) as error:
-        told = str(error).replace("__init__()", "it")
-        raise ConfigurationError(
-            f"{what} cannot be made of {shorten(data, 120)}: {told}."
-        ) from error
+        raise ConfigurationError(f"{what} cannot be {shorten(data, 120)}: {error}.") from error

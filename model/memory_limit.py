@@ -1,7 +1,8 @@
-"""A limit on the tensors that building a network makes, so that no configuration fills the memory."""
+"""A limit on the tensors that are made when a network is built: no file may fill the memory."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,12 +19,12 @@ SLACK = 2**28
 """Bytes beyond the tensors of the file: what a network computes for itself when it is built."""
 
 _lifted: ContextVar[bool] = ContextVar("lifted", default=False)
-_MAKERS = {
+_SHAPED = {getattr(torch, n) for n in ("empty", "zeros", "ones", "full", "rand", "randn")}
+_OTHERS = {
     getattr(torch, name)
     for name in (
-        *("empty", "zeros", "ones", "full", "eye", "rand", "randn", "randint", "randperm"),
-        *("arange", "linspace", "logspace", "hann_window", "hamming_window", "tril_indices"),
-        *("triu_indices", "empty_strided"),
+        *("arange", "linspace", "logspace", "eye", "randint", "randperm", "hann_window"),
+        *("hamming_window", "tril_indices", "triu_indices", "empty_strided"),
     )
 }
 
@@ -55,16 +56,26 @@ class MemoryLimit(TorchFunctionMode):
     ) -> Any:
         """Count what ``func`` makes, then call it."""
         kwargs = dict(kwargs or {})
-        if func in _MAKERS and not _lifted.get() and str(kwargs.get("device")) != "meta":
-            plain = {n: v for n, v in kwargs.items() if n not in ("generator", "out")}
-            plan = func(*args, **plain | {"device": "meta"})
-            self.left -= max(plan.numel() * plan.element_size(), TENSOR)
+        makes = func in _SHAPED or func in _OTHERS
+        if makes and not _lifted.get() and str(kwargs.get("device")) != "meta":
+            self.left -= max(_bytes_of(func, args, kwargs), TENSOR)
             if self.left < 0:
                 raise ConfigurationError(
                     f"its configuration asks for more than {4 * self.file + SLACK} bytes of "
                     f"weights, and the file of its weights has {self.file}."
                 )
         return func(*args, **kwargs)
+
+
+def _bytes_of(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    """Return how many bytes the tensor has that ``func`` would make."""
+    if func in _SHAPED:
+        size = args[0] if args else kwargs.get("size", ())
+        size = args if isinstance(size, int) else size  # zeros(2, 3) and zeros((2, 3)) are one
+        return math.prod(size) * (kwargs.get("dtype") or torch.get_default_dtype()).itemsize
+    plain = {name: value for name, value in kwargs.items() if name not in ("generator", "out")}
+    plan = func(*args, **plain | {"device": "meta"})
+    return int(plan.numel() * plan.element_size())
 
 
 @contextmanager

@@ -111,49 +111,50 @@ class Fields:
 
     def whole(self, name: str, least: int, most: int) -> int:
         """Return a whole number from ``least`` to ``most``."""
-        value = self._get(name)
+        value = self.need(name)
         good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-        return int(self._need(good, name, f"a whole number from {least} to {most}"))
+        return int(self._as(good, name, f"a whole number from {least} to {most}"))
 
     def flag(self, name: str) -> bool:
         """Return true or false."""
-        return bool(self._need(isinstance(self._get(name), bool), name, "true or false"))
+        return bool(self._as(isinstance(self.need(name), bool), name, "true or false"))
 
     def text(self, name: str, most: int = 4096, pattern: str = r"(?s).*") -> str:
         """Return a text of up to ``most`` characters, all of it as in ``pattern``."""
-        value = self._get(name)
+        value = self.need(name)
         good = isinstance(value, str) and len(value) <= most and re.fullmatch(pattern, value)
         like = "" if pattern == r"(?s).*" else f" like {pattern}"
-        return str(self._need(bool(good), name, f"a text of up to {most} characters{like}"))
+        return str(self._as(bool(good), name, f"a text of up to {most} characters{like}"))
 
     def choice(self, name: str, known: Sequence[Any]) -> Any:
         """Return one of ``known``."""
-        value = self._get(name)
+        value = self.need(name)
         good = any(value == one and type(value) is type(one) for one in known)
-        return self._need(good, name, f"one of {list(known)}")
+        return self._as(good, name, f"one of {list(known)}")
 
     def items(self, name: str, most: int = 2**20) -> list[Any]:
         """Return a list of up to ``most`` items."""
-        value = self._get(name)
+        value = self.need(name)
         good = isinstance(value, list) and len(value) <= most
-        return list(self._need(good, name, f"a list of up to {most} items"))
+        return list(self._as(good, name, f"a list of up to {most} items"))
 
     def texts(self, name: str, most: int = 2**20) -> list[str]:
         """Return a list of up to ``most`` texts."""
         good = all(isinstance(item, str) for item in self.items(name, most))
-        return list(self._need(good, name, "a list of texts"))
+        return list(self._as(good, name, "a list of texts"))
 
     def part(self, name: str) -> Fields:
         """Return the object ``name``."""
-        self._need(isinstance(self._get(name), dict), name, "an object")
+        self._as(isinstance(self.need(name), dict), name, "an object")
         return Fields(self.data[name], f"{self.where}: {name!r}", self.error)
 
-    def _get(self, name: str) -> Any:
+    def need(self, name: str) -> Any:
+        """Return the field, whatever it is."""
         if name not in self.data:
             raise self.error(f"{self.where} has no {name!r}; it is damaged or of another version.")
         return self.data[name]
 
-    def _need(self, good: bool, name: str, wanted: str) -> Any:
+    def _as(self, good: bool, name: str, wanted: str) -> Any:
         """Return the field, or say what it must be."""
         if not good:
             shown = shorten(self.data[name])
@@ -170,6 +171,12 @@ def shorten(value: Any, most: int = 60) -> str:
     except (ValueError, RecursionError):  # a whole number of over 4300 digits
         text = f"a {type(value).__name__}"
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def one_line(problem: BaseException, most: int = 400) -> str:
+    """Return what an error of a library says, on one line of up to ``most`` characters."""
+    told = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    return " ".join(told.split())[:most].rstrip(". ")
 
 
 def kind_of(value: Any) -> str:

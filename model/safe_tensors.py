@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import CheckpointError, WorldGPTError
-from .safe_json import parse_json
+from .safe_json import one_line, parse_json
 
 OURS = "worldgpt"
 """The one key of the metadata that we write, as safetensors keeps several in no fixed order."""
@@ -69,7 +69,7 @@ def read_tensors_and_texts(
         path: of the file.
         cure: what to do about a file that cannot be read, as a sentence.
         error: what is raised then.
-        unchecked: first parts of the names (up to a ``/``) of tensors that may hold NaN or infinity.
+        unchecked: names, up to a ``/``, of tensors that may hold NaN or infinity.
 
     Raises:
         WorldGPTError: of the kind ``error``, in one sentence: the file is missing, truncated or
@@ -86,7 +86,7 @@ def read_tensors_and_texts(
         if wanted is not None and wanted != checksum(tensors, told):
             raise ValueError("it is not as it was written (truncated or changed)")
     except (OSError, SafetensorError, ValueError, TypeError, RuntimeError, LookupError) as problem:
-        raise error(f"{path} cannot be read: {_one_line(problem)}. {cure}") from problem
+        raise error(f"{path} cannot be read: {one_line(problem)}. {cure}") from problem
     for name, tensor in tensors.items():
         if name.partition("/")[0] not in unchecked and not is_finite(tensor):
             raise error(f"{path} holds NaN or infinity in {name!r}. {cure}")
@@ -110,9 +110,3 @@ def is_finite(tensor: Tensor) -> bool:
         tensor = tensor.float()
     low, high = torch.aminmax(tensor)
     return math.isfinite(float(low)) and math.isfinite(float(high))
-
-
-def _one_line(problem: Exception) -> str:
-    """Return what a library says, on one line and not too long."""
-    told = getattr(problem, "strerror", None) or str(problem)
-    return " ".join(told.split())[:200].rstrip(".")

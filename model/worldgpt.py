@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from .backbone import Backbone
 from .batch import Batch, LossOutput, Prediction, Presence, State, flatten_time
 from .codecs import Codec, build_codec
-from .cognition.reflector import ContextReflector, ReflectorConfig
+from .cognition.reflector import ContextReflector
 from .configuration import WorldGPTConfig
 from .consistency import Consistency
 from .curriculum import Combination
@@ -92,8 +92,8 @@ class WorldGPT(PreTrainedModel):
         self.ensemble = Ensemble(hidden, sum(self.latent_sizes.values()), config.ensemble)
         self.consistency = Consistency(self.latent_sizes)
         self.reflector: ContextReflector | None = None
-        if config.reflector is not None:
-            self.reflector = ContextReflector(ReflectorConfig(**config.reflector), hidden)
+        if config.reflector_config is not None:
+            self.reflector = ContextReflector(config.reflector_config, hidden)
         if any(codec.continuous for codec in codecs.values()):
             self.signal_reader = SignalReader(hidden, sum(map(self.tokens.signals, self.specs)))
 

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import IO
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import MemoryFolderError
+from ..safe_tensors import read_tensors, save_tensors
 
 LOCK = "lock"
+CURE = (
+    "Someone removed or changed it: reset the episodes, and leave the folder alone while they run."
+)
 READ_AT_ONCE = 8
 """Chunks that stay in memory once they were read."""
 
@@ -84,7 +87,7 @@ class ChunkStore:
         draft = path.with_suffix(".tmp")
         try:
             self._need_owner()
-            save_file(tensors, draft)
+            save_tensors(draft, tensors)
             os.replace(draft, path)
         except (OSError, SafetensorError) as error:
             draft.unlink(missing_ok=True)
@@ -95,13 +98,7 @@ class ChunkStore:
     def read(self, path: Path) -> dict[str, Tensor]:
         """Return what :meth:`keep` wrote; the last few chunks stay in memory."""
         if path not in self._read:
-            try:
-                self._read[path] = load_file(path)
-            except (OSError, SafetensorError) as error:
-                raise MemoryFolderError(
-                    f"the memory {path} cannot be read ({error}); someone removed or changed it. "
-                    "Reset the episodes, and leave the folder alone while they run."
-                ) from error
+            self._read[path] = read_tensors(path, CURE, MemoryFolderError)
             while len(self._read) > READ_AT_ONCE:
                 self._read.popitem(last=False)
         self._read.move_to_end(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..batch import Presence, State
 from ..errors import KnowledgeError
 from ..modalities import Modality
-from .storage import small_dtype
+from .storage import action_like, action_limit, small_dtype
 
 if TYPE_CHECKING:
     from ..worldgpt import WorldGPT
@@ -92,6 +92,34 @@ class Facts:
             {m: there.cpu() for m, there in (present or {}).items()},
             {m: there.cpu() for m, there in (present_next or {}).items()},
         )
+
+    def check(self, model: WorldGPT) -> None:
+        """Refuse what ``model`` can not have given: other shapes or types, numbers out of range.
+
+        Raises:
+            KnowledgeError: naming the part.
+        """
+        rows, (shape, dtype) = len(self), action_like(model.action_spec)
+        wanted: dict[str, tuple[tuple[int, ...], torch.dtype, Any]] = {
+            "action": ((rows, *shape), dtype, action_limit(model.action_spec)),
+            "episode": ((rows,), torch.int64, None),
+            "scenario": ((rows,), torch.int64, len(self.scenarios)),
+        }
+        for modality in self.state:
+            codec = model.codec(modality)
+            shape, limit = (rows, codec.cells, codec.digits), codec.levels or None
+            for kind in ("state", "next"):
+                wanted[f"{kind}/{modality}"] = (shape, small_dtype(codec), limit)
+            for kind in ("present", "present_next"):
+                wanted[f"{kind}/{modality}"] = ((rows,), torch.bool, None)
+        for name, part in self.tensors().items():
+            size, kind, limit = wanted.get(name, ((), part.dtype, None))
+            if tuple(part.shape) != size or part.dtype != kind:
+                raise KnowledgeError(
+                    f"{name} is {part.dtype} {tuple(part.shape)}, and the model gives {kind} {size}"
+                )
+            if limit is not None and bool(((part < 0) | (part >= limit)).any()):
+                raise KnowledgeError(f"{name} has a number that is not from 0 to {limit}")
 
     def select(self, rows: Tensor) -> Facts:
         """Return the transitions at ``rows`` (indices or bool mask)."""

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..batch import Presence, State
-from ..checkpoint import MANIFEST, verify, write_folder
+from ..checkpoint import MANIFEST, refused, verify, write_folder
 from ..codecs.codec import MICRO_BATCH
 from ..errors import KnowledgeError
 from ..modalities import Modality
+from ..safe_json import Fields, read_json
+from ..safe_tensors import read_tensors, save_tensors
 from .contexts import Contexts
 from .facts import Facts
 from .keys import Keys, codec_sha256
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION, TENSORS = "knowledge.json", "knowledge.safetensors"
 FORMAT = 1
+CURE = "Copy the whole folder again, or build it anew: worldgpt knowledge."
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ class Knowledge:
         tensors |= {"barred": self._barred, "fingerprints": self._fingerprints}
 
         def write(draft: Path) -> None:
-            save_file({n: t.contiguous() for n, t in tensors.items()}, draft / TENSORS)
+            save_tensors(draft / TENSORS, tensors, sealed=True)
             (draft / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n")
 
         write_folder(Path(folder), write)
@@ -266,18 +267,19 @@ class Knowledge:
                 f"there is no knowledge at {folder}; build it: "
                 "worldgpt knowledge --model MODEL --data DIR --out KNOWLEDGE."
             )
-        verify(folder)
-        try:
-            told = json.loads((folder / DESCRIPTION).read_text())
-            _check_told(told, model, str(folder))
-            tensors = load_file(folder / TENSORS)
+        verify(folder, DESCRIPTION, TENSORS)
+        told = Fields(read_json(folder / DESCRIPTION, CURE), folder / DESCRIPTION)
+        scenarios = tuple(told.texts("scenarios"))
+        for name in ("format", "modalities", "codec_sha256"):
+            told.need(name)
+        _check_told(told.data, model, str(folder))
+        tensors = read_tensors(folder / TENSORS, CURE)
+        with refused(folder / TENSORS, CURE):
             barred, prints = tensors.pop("barred"), tensors.pop("fingerprints")
             centres = {m: tensors.pop(f"centre/{m}") for m in model.specs}
-            facts = Facts.of(tensors, tuple(told["scenarios"]))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            if isinstance(error, KnowledgeError):
-                raise
-            raise KnowledgeError(f"{folder} holds no knowledge of this version: {error}") from error
+            facts = Facts.of(tensors, scenarios)
+            facts.check(model)
+            _check_index(model, facts, barred, prints, centres)
         return cls(model, facts, barred, prints, centres, faiss)
 
     # parts --------------------------------------------------------------------------------------
@@ -352,6 +354,20 @@ def _check_told(told: dict[str, Any], model: WorldGPT, where: str) -> None:
             f"the knowledge at {where} was built with codecs of other weights or settings, whose "
             f"codes mean something else to this model; {ask}."
         )
+
+
+def _check_index(
+    model: WorldGPT, facts: Facts, barred: Tensor, prints: Tensor, centres: dict[Modality, Tensor]
+) -> None:
+    """Refuse parts of an index that do not fit its transitions."""
+    shapes = {"fingerprints": (prints, (len(facts),)), "barred": (barred, (len(barred), 2))}
+    for name, (part, shape) in shapes.items():
+        if part.dtype != torch.int64 or tuple(part.shape) != shape:
+            raise KnowledgeError(f"{name} is {part.dtype} {tuple(part.shape)}, not int64 {shape}")
+    for modality, centre in centres.items():
+        size = model.latent_sizes[modality] + 1
+        if centre.dtype != torch.float32 or tuple(centre.shape) != (size,):
+            raise KnowledgeError(f"the centre of {modality} is not float32 ({size},)")
 
 
 def _cleared(part: Tensor, valid: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..bounds import check_fields
 from ..codecs.codec import MICRO_BATCH
 from ..errors import ConfigurationError
 
@@ -29,10 +30,11 @@ class ReflectorConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no reflector."""
-        if min(self.width, self.layers, self.heads, self.queries) < 1 or self.width % self.heads:
+        check_fields(self, width=(1, 8192), layers=(1, 64), heads=(1, 256), queries=(1, 256))
+        if self.width % self.heads:
             raise ConfigurationError(
-                f"a reflector of width {self.width}, {self.layers} layers, {self.heads} heads and "
-                f"{self.queries} queries cannot be; the width must be a multiple of the heads."
+                f"a reflector of width {self.width} and {self.heads} heads cannot be; the width "
+                "must be a multiple of the heads."
             )
 
 

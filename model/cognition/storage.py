@@ -24,3 +24,12 @@ def action_like(spec: ActionSpec) -> tuple[tuple[int, ...], torch.dtype]:
         return (), torch.int64
     shape = (len(spec.sizes),) if spec.kind == "multidiscrete" else (spec.sizes[0],)
     return shape, torch.float32 if spec.kind == "box" else torch.int64
+
+
+def action_limit(spec: ActionSpec) -> torch.Tensor | int | None:
+    """Return what each whole number of an action is below; None for numbers with a fraction."""
+    if spec.kind == "multidiscrete":
+        return torch.tensor(spec.sizes)
+    if spec.kind == "text":
+        return len(spec.names)
+    return spec.sizes[0] if spec.kind == "discrete" else None
