@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -14,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .configuration import WorldGPTConfig
 from .errors import CheckpointError
 from .memory_limit import MemoryLimit
+from .safe_io import atomic_folder, recover_folder, write_json, write_tensors
 from .safe_json import Fields, one_line, read_json, shorten
 from .safe_tensors import read_tensors
 
@@ -47,6 +45,7 @@ def resolve(name_or_path: str | Path) -> Path:
         CheckpointError: if there is none.
     """
     for folder in (Path(name_or_path), embedded_folder() / str(name_or_path)):
+        recover_folder(folder)
         if (folder / MANIFEST).is_file():
             return folder
     raise CheckpointError(
@@ -55,24 +54,15 @@ def resolve(name_or_path: str | Path) -> Path:
     )
 
 
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+def write_folder(folder: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
     """Fill a new folder with ``write``, seal it, and put it in the place of ``folder`` at once.
 
-    Whatever stops the writing (a full disk, Ctrl-C), the old folder stays as it was.
+    Whatever stops the writing (a full disk, Ctrl-C), the old folder stays as it was; ``keep`` is
+    where it goes once the new one is at its place, see :func:`atomic_folder`.
     """
-    draft = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir()
+    with atomic_folder(folder, keep) as draft:
         write(draft)
         seal(draft)
-        replace_folder(draft, folder)
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder} could not be written ({error}); it is unchanged."
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def seal(folder: Path) -> None:
@@ -81,22 +71,7 @@ def seal(folder: Path) -> None:
     entries = {
         str(p.relative_to(folder)): {"size": p.stat().st_size, "sha256": digest(p)} for p in files
     }
-    (folder / MANIFEST).write_text(json.dumps({"format": 1, "files": entries}, indent=1) + "\n")
-
-
-def replace_folder(draft: Path, folder: Path) -> None:
-    """Put ``draft`` in the place of ``folder``; on an error the old one is put back."""
-    if not folder.exists():
-        os.replace(draft, folder)
-        return
-    aside = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}-old"
-    os.replace(folder, aside)
-    try:
-        os.replace(draft, folder)
-    except OSError:
-        os.replace(aside, folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    write_json(folder / MANIFEST, {"format": 1, "files": entries})
 
 
 def verify(folder: Path, *needed: str) -> None:
@@ -192,8 +167,7 @@ def save_model(model: WorldGPT, folder: Path) -> None:
 
 def write_model(model: WorldGPT, folder: Path) -> None:
     """Write config.json and model.safetensors into an existing ``folder``."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / WEIGHTS, model.state_dict(), sealed=True)
     fields = json.loads(model.config.to_json_string(use_diff=False))
     fields.pop("_name_or_path", None)  # where it was loaded from says nothing on another machine
     fields["backbone"] = (
@@ -224,7 +198,9 @@ def load_model(name_or_path: str | Path, settings: dict[str, Any]) -> WorldGPT:
     return model.eval()
 
 
-def check_fit(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def check_fit(
+    model: nn.Module, tensors: Mapping[str, Tensor], path: Path, cure: str = CURE
+) -> None:
     """Refuse tensors of the file ``path`` that are not those of ``model``, as it was built.
 
     Whole numbers that a model holds are computed from its configuration, as which cells are
@@ -237,14 +213,14 @@ def check_fit(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> No
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors or name not in own:
             wrong = "lacks" if name in own else "holds what the model lacks,"
-            raise CheckpointError(f"{path} {wrong} {shorten(name)}: it is of another model. {CURE}")
+            raise CheckpointError(f"{path} {wrong} {shorten(name)}: it is of another model. {cure}")
         mine, found = own[name], tensors[name]
         floating = mine.is_floating_point() and found.is_floating_point()
         if mine.shape != found.shape or not (floating or mine.dtype == found.dtype):
             raise CheckpointError(
                 f"{path} holds {shorten(name)} as {tuple(found.shape)} {found.dtype}, and the "
-                f"model has {tuple(mine.shape)} {mine.dtype}: it is of another model. {CURE}"
+                f"model has {tuple(mine.shape)} {mine.dtype}: it is of another model. {cure}"
             )
         computed = mine.dtype == torch.int64 and not name.endswith("num_batches_tracked")
         if computed and not torch.equal(mine.cpu(), found):
-            raise CheckpointError(f"{path} holds other numbers as {shorten(name)}. {CURE}")
+            raise CheckpointError(f"{path} holds other numbers as {shorten(name)}. {cure}")

@@ -115,6 +115,12 @@ class Fields:
         good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
         return int(self._as(good, name, f"a whole number from {least} to {most}"))
 
+    def number(self, name: str, least: float, most: float) -> float:
+        """Return a number from ``least`` to ``most``."""
+        value = self.need(name)
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(self._as(good and least <= value <= most, name, f"from {least} to {most}"))
+
     def flag(self, name: str) -> bool:
         """Return true or false."""
         return bool(self._as(isinstance(self.need(name), bool), name, "true or false"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from ..checkpoint import MANIFEST, refused, verify, write_folder
 from ..codecs.codec import MICRO_BATCH
 from ..errors import KnowledgeError
 from ..modalities import Modality
+from ..safe_io import write_json, write_tensors
 from ..safe_json import Fields, read_json
-from ..safe_tensors import read_tensors, save_tensors
+from ..safe_tensors import read_tensors
 from .contexts import Contexts
 from .facts import Facts
 from .keys import Keys, codec_sha256
@@ -244,12 +244,12 @@ class Knowledge:
     def save(self, folder: str | Path) -> None:
         """Write knowledge.json and knowledge.safetensors into ``folder``, replacing it whole."""
         told, tensors = self._told(), self.facts.tensors()
-        tensors |= {f"centre/{m}": part.cpu() for m, part in self.keys.centres.items()}
+        tensors |= {f"centre/{m}": part for m, part in self.keys.centres.items()}
         tensors |= {"barred": self._barred, "fingerprints": self._fingerprints}
 
         def write(draft: Path) -> None:
-            save_tensors(draft / TENSORS, tensors, sealed=True)
-            (draft / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n")
+            write_tensors(draft / TENSORS, tensors, sealed=True)
+            write_json(draft / DESCRIPTION, told)
 
         write_folder(Path(folder), write)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from ..checkpoint import check_fit, refused, verify, write_folder
 from ..errors import ConfigurationError
 from ..modalities import ModalitySpec
 from ..reference import check_digest, freeze, quiet, weights_digest
+from ..safe_io import write_json, write_tensors
 from ..safe_json import one_line, read_json
-from ..safe_tensors import read_tensors, save_tensors
+from ..safe_tensors import read_tensors
 from .projection import Condition, DecoderProjection
 
 
@@ -182,12 +182,11 @@ class PipelineDecoder(ABC):
 
     def save(self, folder: str | Path) -> None:
         """Write the projection and the name and hash of the pipeline to ``folder`` (atomic)."""
-        state = self.projection.state_dict()
 
         def write(draft: Path) -> None:
-            save_tensors(draft / "projection.safetensors", state, sealed=True)
-            fields = json.dumps(dataclasses.asdict(self.config), indent=2, sort_keys=True)
-            (draft / "decoder.json").write_text(fields + "\n")
+            state = self.projection.state_dict()
+            write_tensors(draft / "projection.safetensors", state, sealed=True)
+            write_json(draft / "decoder.json", dataclasses.asdict(self.config))
 
         write_folder(Path(folder), write)
 
