@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from .errors import LockedError, WorldGPTError, WriteError
+from .safe_json import finite
 
 if TYPE_CHECKING:
     from torch import Tensor  # the command line shows its help without loading torch
@@ -74,8 +75,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as JSON to ``path`` as :func:`atomic_file` does."""
-    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
+    """Write ``value`` as JSON to ``path`` as :func:`atomic_file` does; NaN becomes null."""
+    write_bytes(path, (json.dumps(finite(value), indent=1) + "\n").encode())
 
 
 def write_tensors(

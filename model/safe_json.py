@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def read_json(
     cure: str = "Copy it again.",
     error: type[WorldGPTError] = CheckpointError,
     largest: int = LARGEST,
+    figures: bool = False,
 ) -> dict[str, Any]:
     """Return the JSON object in the file ``path``.
 
@@ -31,6 +33,7 @@ def read_json(
         cure: what to do about a file that cannot be read, as a sentence.
         error: what is raised then.
         largest: bytes that are read at most.
+        figures: they were measured: NaN and infinity, which older versions wrote, become null.
 
     Raises:
         WorldGPTError: of the kind ``error``, in one sentence that names the file and what is wrong
@@ -41,7 +44,7 @@ def read_json(
         if not path.is_file():
             raise ValueError("is no file" if path.exists() else "is not there")
         with path.open("rb") as file:
-            value = parse_json(file.read(largest + 1), largest)
+            value = parse_json(file.read(largest + 1), largest, figures)
         if not isinstance(value, dict):
             raise ValueError(f"is {kind_of(value)} instead of an object")
     except (OSError, ValueError) as problem:
@@ -50,8 +53,8 @@ def read_json(
     return value
 
 
-def parse_json(data: bytes, largest: int = LARGEST) -> Any:
-    """Return the value that ``data`` holds.
+def parse_json(data: bytes, largest: int = LARGEST, figures: bool = False) -> Any:
+    """Return the value that ``data`` holds; see :func:`read_json`.
 
     Raises:
         ValueError: it is too much, no JSON, or JSON that no file of ours holds; the message is the
@@ -66,7 +69,7 @@ def parse_json(data: bytes, largest: int = LARGEST) -> Any:
     if not text.strip():
         raise ValueError("is empty")
     try:
-        value = _DECODER.decode(text)
+        value = (_OF_FIGURES if figures else _DECODER).decode(text)
         level = [value]
         for _ in range(DEEPEST):
             level = [part for item in level for part in _inside(item)]
@@ -79,8 +82,17 @@ def parse_json(data: bytes, largest: int = LARGEST) -> Any:
     except UnicodeEncodeError as problem:
         raise ValueError("holds a character that is none") from problem
     except json.JSONDecodeError as problem:
-        raise ValueError(f"is damaged or breaks off: {problem}") from problem
+        raise ValueError(f"is truncated or damaged: {problem}") from problem
     return value
+
+
+def finite(value: Any) -> Any:
+    """Return plain JSON values in which NaN and infinity are null, as JSON has none."""
+    if isinstance(value, Mapping):
+        return {str(name): finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Fields:
@@ -224,6 +236,10 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"holds {name}, which is no number of JSON")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_once, parse_float=_finite, parse_int=_whole, parse_constant=_no_constant
-)
+def _decoder(constant: Callable[[str], Any]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_once, parse_float=_finite, parse_int=_whole, parse_constant=constant
+    )
+
+
+_DECODER, _OF_FIGURES = _decoder(_no_constant), _decoder(lambda name: None)
