@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import cached_file
 
+from . import safe_json
 from .errors import CheckpointError, ConfigurationError
+from .safe_json import one_line
+from .safe_tensors import is_finite
 
 
 class Referring(nn.Module):
@@ -104,9 +106,9 @@ def load_network(kind: type[Any], path: str, **options: Any) -> Any:
                 output_loading_info=True,
                 **options,
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # what foreign files lead to can be anything
         raise ConfigurationError(
-            f"no {kind.__name__} can be loaded from {path!r}: {error} "
+            f"no {kind.__name__} can be loaded from {path!r}: {one_line(error)}. "
             "Give the name of a model on the hub, or a folder with config.json and safetensors."
         ) from error
     missing = sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"]))
@@ -115,6 +117,11 @@ def load_network(kind: type[Any], path: str, **options: Any) -> Any:
             f"{path!r} lacks {len(missing)} weights of {kind.__name__}, such as {missing[0]!r}; "
             "it is a model of another kind."
         )
+    for name, parameter in network.named_parameters():
+        if not is_finite(parameter.detach()):
+            raise ConfigurationError(
+                f"{path!r} holds NaN or infinity in {name!r}; download or train it again."
+            )
     freeze(network)
     return network
 
@@ -128,8 +135,7 @@ def read_json(path: str, *names: str) -> dict[str, Any]:
     for name in names:
         file = find_file(path, name)
         if file is not None:
-            with open(file, encoding="utf-8") as text:
-                return dict(json.load(text))
+            return safe_json.read_json(file, error=ConfigurationError)
     raise ConfigurationError(f"{path!r} has none of the files {list(names)}.")
 
 

@@ -35,6 +35,15 @@ def widen(codes: Tensor) -> Tensor:
     return codes if codes.is_floating_point() else codes.long()
 
 
+def action_limit(spec: ActionSpec) -> Tensor | int | None:
+    """Return what each whole number of an action is below; None for numbers with a fraction."""
+    if spec.kind == "multidiscrete":
+        return torch.tensor(spec.sizes)
+    if spec.kind == "text":
+        return len(spec.names)
+    return spec.sizes[0] if spec.kind == "discrete" else None
+
+
 def action_like(spec: ActionSpec) -> tuple[tuple[int, ...], torch.dtype]:
     """Return shape and dtype of one action."""
     if spec.kind == "discrete":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from .contexts import Contexts
 from .errors import ConfigurationError
 from .modalities import Modality
 from .processor import Processor
-from .states import Presence, State, widen
+from .states import Presence, State, action_like, action_limit, widen
 
 ENCODE_AT_ONCE = 512
 """Time steps that are raw in memory at once, but for the end of the episode that reaches it."""
@@ -253,6 +253,36 @@ class TransitionStore:
         present = {m: mask for m, mask in groups["present"].items() if not bool(mask.all())}
         columns = [tensors[name] for name in COLUMNS]
         return cls(groups["state"], *columns, scenarios=scenarios, present=present)
+
+    def check(self, processor: Processor) -> None:
+        """Refuse what ``processor`` cannot have given: other shapes, types, or numbers.
+
+        Raises:
+            ConfigurationError: naming the part.
+        """
+        count, (shape, dtype) = len(self), action_like(processor.action_spec)
+        whole, real = torch.int64, torch.float32
+        wanted: dict[str, tuple[tuple[int, ...], torch.dtype, Any]] = {
+            "action": ((count, *shape), dtype, action_limit(processor.action_spec)),
+            "reward": ((count,), real, None),
+            "terminated": ((count,), real, 2),
+            "episode": ((count,), whole, None),
+            "step": ((count,), whole, None),
+            "scenario": ((count,), whole, len(self.scenarios)),
+        }
+        for modality in self.state:
+            codec = processor.codec(modality)
+            size, dtype = (count, codec.cells, codec.digits), processor.storage_dtype(modality)
+            wanted[f"state/{modality}"] = (size, dtype, codec.levels or None)
+            wanted[f"present/{modality}"] = ((count,), torch.bool, None)
+        for name, part in self.tensors().items():
+            size, kind, limit = wanted.get(name, ((), part.dtype, None))
+            if tuple(part.shape) != size or part.dtype != kind:
+                raise ConfigurationError(
+                    f"{name} is {part.dtype} {tuple(part.shape)}, and the model gives {kind} {size}"
+                )
+            if limit is not None and bool(((part < 0) | (part >= limit)).any()):
+                raise ConfigurationError(f"{name} has a number that is not from 0 to {limit}")
 
     def fingerprints(self, rows: Tensor, block: int = 65536) -> Tensor:
         """Return a number per transition that begins at ``rows`` ``(N,)``, ``(N,)`` int64.

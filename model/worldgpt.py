@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from .batch import Batch, LossOutput, Prediction
-from .checkpoint import open_checkpoint, save_checkpoint, write_checkpoint
+from .checkpoint import load_checkpoint, save_checkpoint, write_checkpoint
 from .codecs import Codec
 from .configuration import WorldGPTConfig
 from .contexts import Contexts
@@ -201,8 +201,4 @@ class WorldGPT(PreTrainedModel):
         Raises:
             CheckpointError: if nothing is there, or a file is truncated or not as it was written.
         """
-        with open_checkpoint(name_or_path) as (fields, tensors):
-            model = cls(WorldGPTConfig.from_dict(fields | settings))
-            model.load_state_dict(tensors, strict=True)
-        model.config._name_or_path = str(name_or_path)
-        return model.eval().to(device)
+        return load_checkpoint(name_or_path, cls, settings).to(device)

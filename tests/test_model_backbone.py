@@ -246,7 +246,7 @@ def test_words_start_from_the_language_model(checkpoints: Path) -> None:
     [
         ({"checkpoint": "nowhere"}, "no AutoModel can be loaded"),
         ({"lora": {**LORA, "targets": ["nothing"]}}, "LoRA finds no"),
-        ({"lora": {**LORA, "r": 0}}, "rank and alpha are positive"),
+        ({"lora": {**LORA, "r": 0}}, "must be a whole number from 1"),
         ({"lora": {"rank": 4}}, "do not fit"),
         ({"size": 3}, "do not fit"),
         ({"dtype": "int8"}, "use 'float32' or 'bfloat16'"),

@@ -219,11 +219,20 @@ def test_states_of_another_size_or_model_are_refused(
 
 @pytest.mark.parametrize(
     "part",
-    ["embedding.action_slot", "embedding.signal_tokens.audio", "backbone.model.layers.0.mlp.down_proj.weight",
-     "outcome.reward_head", "outcome.termination_head", "ensemble", "state.state_heads.image.outer.bias",
-     "embedding.cell_embeddings.text.place", "embedding.token_projections.vector.place", "embedding.action_embedding",
-     "consistency"],
-)  # fmt: skip
+    [
+        "embedding.action_slot",
+        "embedding.signal_tokens.audio",
+        "backbone.model.layers.0.mlp.down_proj.weight",
+        "outcome.reward_head",
+        "outcome.termination_head",
+        "ensemble",
+        "state.state_heads.image.outer.bias",
+        "embedding.cell_embeddings.text.place",
+        "embedding.token_projections.vector.place",
+        "embedding.action_embedding",
+        "consistency",
+    ],
+)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_nothing_that_is_not_finite_leaves_a_step(part: str, value: float) -> None:
     model = build_model()

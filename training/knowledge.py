@@ -14,6 +14,7 @@ from torch import Tensor
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.contexts import Contexts
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_io import RunLock
 from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 
@@ -57,14 +58,18 @@ def build_knowledge(config: KnowledgeConfig) -> dict[str, Any]:
 
     Returns:
         What it holds: ``transitions``, of how many ``recorded``, ``episodes`` and ``scenarios``.
+
+    Raises:
+        LockedError: another process writes to ``config.out``.
     """
     watch = Stopwatch()
-    recording = load_recording(list(config.data), config.split).of(config.scenarios)
-    model = WorldGPT.from_pretrained(config.model)
-    knowledge = knowledge_from(
-        model, recording, config.per_scenario, distinct=config.distinct, seed=config.seed
-    )
-    knowledge.save(config.out)
+    with RunLock(config.out):
+        recording = load_recording(list(config.data), config.split).of(config.scenarios)
+        model = WorldGPT.from_pretrained(config.model)
+        knowledge = knowledge_from(
+            model, recording, config.per_scenario, distinct=config.distinct, seed=config.seed
+        )
+        knowledge.save(config.out)
     names = np.array(knowledge.scenarios)[knowledge.scenario.numpy()]
     return {
         "knowledge": str(config.out),

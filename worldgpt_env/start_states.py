@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.checkpoint import refused, verify_beside
 from worldgpt_env.model.modalities import Modality, TextSpec
+from worldgpt_env.model.safe_io import write_tensors
+from worldgpt_env.model.safe_tensors import read_tensors
 from worldgpt_env.model.states import Presence, State, widen
 from worldgpt_env.model.transitions import TransitionStore
 
@@ -27,6 +26,8 @@ from .randomness import Keys, uniforms
 FILE_NAME = "start_states.safetensors"
 PRESENT = "present/"
 KINDS = ("first", "visited", "mixed", "rewarded")
+BOOL, WHOLE = (torch.bool,), (torch.int32, torch.int64)
+CODES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 WAY = 64  # recorded steps that still count as the way to a reward
 
 
@@ -70,6 +71,31 @@ class StartStates:
     def __len__(self) -> int:
         """Return the number of states."""
         return len(self.first)
+
+    def check(self) -> None:
+        """Refuse parts of another type than the class says, and steps that contradict each other.
+
+        Raises:
+            CheckpointError: naming the part.
+        """
+        told = {"first": (self.first, BOOL), "episode": (self.episode, WHOLE)}
+        told |= {"step": (self.step, WHOLE)}
+        told |= {f"{PRESENT}{m}": (there, BOOL) for m, there in self.present.items()}
+        told |= {} if self.reward is None else {"reward": (self.reward, (torch.float32,))}
+        for name, (part, types) in told.items():
+            if part.dim() != 1 or part.dtype not in types:
+                raise CheckpointError(f"{name} of the start states is {part.dtype} {part.shape}.")
+        if not set(self.present) <= set(self.codes):
+            raise CheckpointError("the start states tell the presence of what they do not hold.")
+        for modality, codes in self.codes.items():
+            if codes.dim() != 3 or codes.dtype not in (*CODES, torch.float32):
+                raise CheckpointError(f"{modality} of the start states is {codes.dtype}.")
+        if int(self.episode.min()) < 0 or int(self.step.min()) < 0:
+            raise CheckpointError("an episode or a step of the start states is below 0.")
+        if not torch.equal(self.first, self.step == 0):
+            raise CheckpointError("the first start states of episodes are not those of step 0.")
+        if self.reward is not None and bool(self.reward.isinf().any()):
+            raise CheckpointError("a reward of the start states is infinite.")
 
     @classmethod
     def from_recording(
@@ -146,35 +172,28 @@ class StartStates:
                 f"there are no start states at {path}; write them with "
                 "StartStates.from_recording(model, recording).save(folder)."
             )
-        try:
-            parts = load_file(path)
+        verify_beside(path)
+        parts = read_tensors(path, "It holds no start states; copy it again.", unchecked=["reward"])
+        with refused(path, "It holds no start states; copy it again."):
             rest = {name: parts.pop(name) for name in ("first", "episode", "step")}
             paid = parts.pop("reward", None)
             there = {name: parts.pop(name) for name in list(parts) if name.startswith(PRESENT)}
             codes = {Modality(name): parts[name] for name in sorted(parts)}
             present = {Modality(name.removeprefix(PRESENT)): there[name] for name in sorted(there)}
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"{path} holds no start states ({error}); copy it again."
-            ) from error
-        return cls(
-            {m: codes[m] for m in Modality if m in codes}, **rest, present=present, reward=paid
-        )
+            codes = {m: codes[m] for m in Modality if m in codes}
+            states = cls(codes, **rest, present=present, reward=paid)
+            states.check()
+        return states
 
     def save(self, path: str | Path) -> Path:
         """Write the file ``path``, or into the folder ``path``, replacing an old file whole."""
         path = Path(path)
         path = path / FILE_NAME if path.is_dir() else path
-        parts = {str(modality): codes.contiguous() for modality, codes in self.codes.items()}
+        parts = {str(modality): codes for modality, codes in self.codes.items()}
         parts |= {"first": self.first, "episode": self.episode, "step": self.step}
         parts |= {f"{PRESENT}{modality}": there for modality, there in self.present.items()}
         parts |= {} if self.reward is None else {"reward": self.reward}
-        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            save_file(parts, unfinished)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_tensors(path, parts)
         return path
 
     def subset(self, keep: Tensor) -> StartStates:

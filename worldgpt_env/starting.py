@@ -16,6 +16,7 @@ from worldgpt_env.model.batch import Presence, State
 from worldgpt_env.model.checkpoint import resolve
 from worldgpt_env.model.codecs import Codec
 from worldgpt_env.model.modalities import Modality, TextSpec
+from worldgpt_env.model.safe_tensors import is_finite
 
 from .descriptions import Descriptions
 from .errors import (
@@ -216,8 +217,8 @@ def _fits(codes: Tensor, codec: Codec) -> bool:
     if codes.shape[1:] != (codec.cells, codec.digits):
         return False
     if codec.continuous or codes.is_floating_point():
-        return codec.continuous and codes.is_floating_point()
-    return int(codes.max()) < codec.levels
+        return codec.continuous and codes.is_floating_point() and is_finite(codes)
+    return 0 <= int(codes.min()) and int(codes.max()) < codec.levels
 
 
 def _parse_index(value: Any, rows: int) -> np.ndarray:

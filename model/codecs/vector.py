@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..bounds import check_fields
 from ..errors import ConfigurationError
 from ..modalities import Modality, VectorSpec
 from .codec import Codec, distinct_rows, mean_cell_entropy
@@ -24,8 +25,7 @@ class VectorCodecConfig:
 
     def __post_init__(self) -> None:
         """Refuse fewer than two bins."""
-        if self.bins < 2:
-            raise ConfigurationError(f"bins is {self.bins}; a number needs at least 2 bins.")
+        check_fields(self, bins=(2, 65536))
 
 
 class VectorCodec(Codec):

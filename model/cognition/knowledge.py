@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..checkpoint import MANIFEST, verify, write_folder
+from ..checkpoint import MANIFEST, refused, verify, write_folder
 from ..codecs.codec import MICRO_BATCH
 from ..contexts import Contexts
 from ..errors import ConfigurationError, KnowledgeError
 from ..modalities import Modality
 from ..processor import Processor
+from ..safe_io import write_json, write_tensors
+from ..safe_json import Fields, read_json
+from ..safe_tensors import read_tensors
 from ..states import Presence, State
 from ..transitions import TransitionStore
 from .keys import Keys
@@ -28,6 +28,7 @@ from .nearest import FaissNearest, Nearest, Refused
 DESCRIPTION, TENSORS = "knowledge.json", "knowledge.safetensors"
 FORMAT = 2
 PAIRS = 1  # the format that kept each transition's two states by themselves
+CURE = "Copy the whole folder again, or build it anew: worldgpt knowledge."
 
 
 @dataclass(frozen=True)
@@ -266,8 +267,8 @@ class Knowledge:
         tensors |= {"rows": torch.searchsorted(used, self.rows), "barred": self._barred}
 
         def write(draft: Path) -> None:
-            save_file({n: t.contiguous() for n, t in tensors.items()}, draft / TENSORS)
-            (draft / DESCRIPTION).write_text(json.dumps(self._description(), indent=2) + "\n")
+            write_tensors(draft / TENSORS, tensors, sealed=True)
+            write_json(draft / DESCRIPTION, self._description())
 
         write_folder(Path(folder), write)
 
@@ -285,23 +286,23 @@ class Knowledge:
                 f"there is no knowledge at {folder}; build it: "
                 "worldgpt knowledge --model MODEL --data DIR --out KNOWLEDGE."
             )
-        verify(folder)
-        try:
-            description = json.loads((folder / DESCRIPTION).read_text())
-            _check_description(description, processor, str(folder))
-            tensors = load_file(folder / TENSORS)
+        verify(folder, DESCRIPTION, TENSORS)
+        description = Fields(read_json(folder / DESCRIPTION, CURE), folder / DESCRIPTION)
+        scenarios = tuple(description.texts("scenarios"))
+        for name in ("format", "modalities", "codec_sha256"):
+            description.need(name)
+        _check_description(description.data, processor, str(folder))
+        tensors = read_tensors(folder / TENSORS, CURE, unchecked=("reward",))
+        with refused(folder / TENSORS, CURE):
             centres = {m: tensors.pop(f"centre/{m}") for m in processor.specs}
-            scenarios = tuple(description["scenarios"])
-            if description["format"] == PAIRS:
+            if description.data["format"] == PAIRS:
                 store = _store_of_pairs(processor, tensors, scenarios)
                 rows = store.begins
             else:
                 store, rows = TransitionStore.of(tensors, scenarios), tensors["rows"]
+            store.check(processor)
+            _check_index(processor, store, rows, tensors["barred"], centres)
             return cls(processor, store, rows, tensors["barred"], centres, faiss)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            if isinstance(error, KnowledgeError):
-                raise
-            raise KnowledgeError(f"{folder} holds no knowledge of this version: {error}") from error
 
     # parts --------------------------------------------------------------------------------------
 
@@ -396,3 +397,23 @@ def _check_description(description: dict[str, Any], processor: Processor, where:
             f"the knowledge at {where} was built with codecs of other weights or settings, whose "
             f"codes mean something else to this model; {ask}."
         )
+
+
+def _check_index(
+    processor: Processor,
+    store: TransitionStore,
+    rows: Tensor,
+    barred: Tensor,
+    centres: dict[Modality, Tensor],
+) -> None:
+    """Refuse parts of an index that do not fit its transitions."""
+    shapes = {"rows": (rows, (len(rows),)), "barred": (barred, (len(barred), 2))}
+    for name, (part, shape) in shapes.items():
+        if part.dtype != torch.int64 or tuple(part.shape) != shape:
+            raise KnowledgeError(f"{name} is {part.dtype} {tuple(part.shape)}, not int64 {shape}")
+    if not bool(torch.isin(rows, store.begins).all()):
+        raise KnowledgeError("rows names a time step that begins no transition")
+    for modality, centre in centres.items():
+        size = processor.latent_sizes[modality] + 1
+        if centre.dtype != torch.float32 or tuple(centre.shape) != (size,):
+            raise KnowledgeError(f"the centre of {modality} is not float32 ({size},)")

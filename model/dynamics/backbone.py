@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-from ..errors import ConfigurationError
+from ..bounds import MOST, check_fields, from_fields
+from ..errors import ConfigurationError, WorldGPTError
 from ..external_weights import Referring, check_digest, freeze, load_network, weights_digest
+from ..memory_limit import no_memory_limit
+from ..safe_json import one_line, shorten
 
 PAPER_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 
@@ -36,8 +39,9 @@ class LoraSettings:
 
     def __post_init__(self) -> None:
         """Refuse what is no update."""
+        check_fields(self, r=(1, 65536), alpha=(1, MOST), dropout=(0, 1))
         object.__setattr__(self, "targets", tuple(self.targets))
-        if self.r < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1 or not self.targets:
+        if self.dropout == 1 or not self.targets:
             raise ConfigurationError(
                 f"LoRA has rank {self.r}, alpha {self.alpha}, dropout {self.dropout} on "
                 f"{self.targets}; rank and alpha are positive, and something is updated."
@@ -68,6 +72,7 @@ class CheckpointSettings:
 
     def __post_init__(self) -> None:
         """Refuse number types that nothing computes in."""
+        check_fields(self)
         if self.dtype not in ("float32", "bfloat16"):
             raise ConfigurationError(f"dtype is {self.dtype!r}; use 'float32' or 'bfloat16'.")
 
@@ -75,16 +80,28 @@ class CheckpointSettings:
 def backbone_config(settings: dict[str, Any]) -> PreTrainedConfig:
     """Return the transformers configuration of ``settings`` (its fields and a ``model_type``)."""
     settings = dict(settings)
-    try:
-        config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    except (KeyError, ValueError) as error:
-        raise ConfigurationError(
-            f"no transformers backbone can be built from {settings}: {error}. "
-            "Give the fields of a causal LM's configuration and its 'model_type', or the name or "
-            "folder of a pretrained one as 'checkpoint'."
-        ) from error
+    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     config._attn_implementation = "eager"  # faster than sdpa with a 4-D mask in training on CPU
     return config
+
+
+def build_network(settings: dict[str, Any], dtype: torch.dtype | None = None) -> nn.Module:
+    """Return the language model of ``settings``, see :func:`backbone_config`, randomly initialised.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    try:
+        network: nn.Module = AutoModel.from_config(backbone_config(settings), dtype=dtype)
+    except WorldGPTError:
+        raise
+    except Exception as error:  # what foreign classes raise for foreign values can be anything
+        raise ConfigurationError(
+            f"no transformers backbone can be built from {shorten(settings, 400)}: "
+            f"{one_line(error)}. Give the fields of a causal LM's configuration and its "
+            "'model_type', or the name or folder of a pretrained one as 'checkpoint'."
+        ) from error
+    return network
 
 
 class Backbone(Referring):
@@ -110,24 +127,19 @@ class Backbone(Referring):
             return
         if "lora" in settings:
             raise ConfigurationError("LoRA updates a pretrained model; name one as 'checkpoint'.")
-        self.model = AutoModel.from_config(backbone_config(settings))
+        self.model = build_network(settings)
 
     def _open(self, settings: Mapping[str, Any]) -> None:
-        try:
-            chosen = CheckpointSettings(**settings)
-            lora = None if chosen.lora is None else LoraSettings(**chosen.lora)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"backbone settings {dict(settings)} do not fit: {error}"
-            ) from error
+        chosen = from_fields(CheckpointSettings, settings, "the backbone")
+        lora = None if chosen.lora is None else from_fields(LoraSettings, chosen.lora, "lora")
         dtype = getattr(torch, chosen.dtype)
         if chosen.embed_weights and chosen.architecture:
-            config = backbone_config(chosen.architecture)
-            base = AutoModel.from_config(config, dtype=dtype)
+            base = build_network(chosen.architecture, dtype)
             freeze(base)
         else:
             options = {"dtype": dtype, "attn_implementation": "eager"}
-            base = load_network(AutoModel, chosen.checkpoint, **options)
+            with no_memory_limit():
+                base = load_network(AutoModel, chosen.checkpoint, **options)
             digest = weights_digest(base)
             check_digest(chosen.checkpoint, chosen.sha256, digest)
             self.settings["sha256"] = digest

@@ -17,7 +17,6 @@ from .consistency import Consistency
 from .heads import Ensemble, Present
 from .layout import Block, Reading, TokenCounts, additive
 from .losses import LossWeights, mean, outcome_losses, state_loss
-from .reflector import ReflectorConfig
 from .reward_heads import Outcome, OutcomeReader
 from .state_reader import ReadOut, StateReader
 from .step_embedding import StepEmbedding
@@ -47,8 +46,8 @@ class Dynamics(nn.Module):
         sizes = processor.latent_sizes
         self.ensemble = Ensemble(hidden, sum(sizes.values()), config.ensemble)
         self.consistency = Consistency(sizes)
-        if config.reflector is not None:
-            self.embedding.add_reflector(ReflectorConfig(**config.reflector), hidden)
+        if config.reflector_config is not None:
+            self.embedding.add_reflector(config.reflector_config, hidden)
 
     def reading(self, contexts: int, reflected: bool) -> Reading:
         """Return how ``contexts`` transitions in front of a step are read."""

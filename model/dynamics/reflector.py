@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from ..codecs.codec import MICRO_BATCH
-from ..errors import ConfigurationError
-
-
-@dataclass(frozen=True)
-class ReflectorConfig:
-    """Sizes of the reflector (WorldGPT §4.1: a Q-Former of two layers with four queries).
-
-    Attributes:
-        width: of the queries.
-        layers: each attends among the queries and then to the context.
-        heads: of attention.
-        queries: tokens that each context becomes.
-    """
-
-    width: int = 128
-    layers: int = 2
-    heads: int = 4
-    queries: int = 4
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that make no reflector."""
-        if min(self.width, self.layers, self.heads, self.queries) < 1 or self.width % self.heads:
-            raise ConfigurationError(
-                f"a reflector of width {self.width}, {self.layers} layers, {self.heads} heads and "
-                f"{self.queries} queries cannot be; the width must be a multiple of the heads."
-            )
+from ..configuration import ReflectorConfig
 
 
 class ReflectorLayer(nn.TransformerDecoderLayer):

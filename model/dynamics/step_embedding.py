@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..configuration import WorldGPTConfig
+from ..configuration import ReflectorConfig, WorldGPTConfig
 from ..contexts import Contexts
 from ..errors import ConfigurationError, MissingHeadError
 from ..modalities import Modality
@@ -16,7 +16,7 @@ from ..states import Presence, State
 from .embeddings import ActionEmbedding, CellEmbedding, TokenProjection, VectorEmbedding
 from .heads import Present
 from .layout import Block, Reading, TokenCounts
-from .reflector import ContextReflector, ReflectorConfig
+from .reflector import ContextReflector
 
 
 @dataclass(frozen=True)
