@@ -12,9 +12,9 @@ from typing import Any
 from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
 
 from .commands.table import add_commands
-from .figures import Figures, write_json
+from .commands.worldnet import add_worldnet
 from .parsers import LateParser
-from .worldnet.cli import add_worldnet
+from .results_io import Figures, write_json
 
 COMMANDS = {
     "demo": "train in a dream, judge in the real world, film both (three minutes)",
@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         "judge in the real one.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=LateParser)
-    parsers = add_commands(commands, f"{__package__}.commands", COMMANDS)
+    parsers = add_commands(commands, COMMANDS)
     parsers["evaluate"].instead["worldnet"] = add_worldnet(commands)
     return parser
 

@@ -13,8 +13,8 @@ from worldgpt_env.model.checkpoint import MANIFEST
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 
 from .collect import CollectConfig, collect
-from .evaluate import EvaluateConfig, evaluate
 from .imagination import DreamConfig, dream
+from .policy_evaluation import EvaluateConfig, evaluate
 from .stopwatch import Stopwatch
 from .train import TrainConfig, train
 
