@@ -15,9 +15,9 @@ from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
 from worldgpt_env.model.safe_io import RunLock
 
 from .commands.table import add_commands
-from .figures import Figures, write_json
+from .commands.worldnet import add_worldnet
 from .parsers import LateParser
-from .worldnet.cli import add_worldnet
+from .results_io import Figures, write_json
 
 COMMANDS = {
     "demo": "train in a dream, judge in the real world, film both (three minutes)",
@@ -111,7 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
         "judge in the real one.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=LateParser)
-    parsers = add_commands(commands, f"{__package__}.commands", COMMANDS)
+    parsers = add_commands(commands, COMMANDS)
     parsers["evaluate"].instead["worldnet"] = add_worldnet(commands)
     return parser
 

@@ -18,9 +18,9 @@ from worldgpt_env.policies.store import load_policy, read_policy
 from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import make_world
 
-from .evaluate import EvaluateConfig, evaluate, eyes
 from .film import film
 from .imagination import DreamConfig, dream
+from .policy_evaluation import EvaluateConfig, evaluate, eyes
 from .stopwatch import Stopwatch
 from .tables import markdown_table
 

@@ -14,8 +14,8 @@ from worldgpt_env.model.run_settings import check_settings, plain_settings
 from worldgpt_env.model.safe_io import RunLock, write_json
 
 from .collect import CollectConfig, collect
-from .evaluate import EvaluateConfig, evaluate
 from .imagination import DreamConfig, dream
+from .policy_evaluation import EvaluateConfig, evaluate
 from .stopwatch import Stopwatch
 from .train import TrainConfig, train
 

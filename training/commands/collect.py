@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..figures import Figures, show
+from ..results_io import Figures, show
 from .options import assignment, to_dict
 
 

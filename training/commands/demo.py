@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..figures import Figures
+from ..results_io import Figures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

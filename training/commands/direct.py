@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..figures import Figures, show
+from ..results_io import Figures, show
 from .options import assignment, to_dict, to_tuple
 
 

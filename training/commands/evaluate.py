@@ -8,7 +8,7 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
-from ..figures import Figures, show
+from ..results_io import Figures, show
 from .options import ALGORITHMS, assignment, config_of, to_dict, to_tuple
 
 
@@ -43,20 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(**options: Any) -> Figures:
     """Run the command and return its figures."""
     if "policy" in options and "data" not in options:
-        from ..evaluate import EvaluateConfig, evaluate
+        from ..policy_evaluation import EvaluateConfig, evaluate
 
         to_dict(options, "settings")
         to_dict(options, "world_options")
         return show(evaluate(config_of(EvaluateConfig, options, "--policy")))
     if "data" in options and "policy" not in options:
-        from ..fidelity import FidelityConfig, evaluate_fidelity
-        from ..tables import fidelity_table
+        from ..evaluation.fidelity import FidelityConfig, evaluate_fidelity
 
         for name in ("data", "seen", "horizons"):
             to_tuple(options, name)
-        report = evaluate_fidelity(config_of(FidelityConfig, options, "--data"))
-        print(fidelity_table(report))
-        return report
+        result = evaluate_fidelity(config_of(FidelityConfig, options, "--data"))
+        print(result.table())
+        return result.to_json()
     raise ConfigurationError(
         "nothing to evaluate; give --policy POLICY [--world NAME], or --model MODEL --data DIR."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..figures import Figures, show
+from ..results_io import Figures, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

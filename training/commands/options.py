@@ -8,7 +8,7 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
-from ..figures import Figures
+from ..results_io import Figures
 
 ALGORITHMS = ("ppo", "a2c", "dqn")
 
@@ -33,6 +33,11 @@ def assignment(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in ``A,B``."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def to_dict(options: Figures, name: str) -> None:

@@ -13,22 +13,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..figures import Figures
 from ..parsers import LateParser
+from ..results_io import Figures
 
 
 def add_commands(
-    commands: Any, package: str, sentences: Mapping[str, str]
+    commands: Any, sentences: Mapping[str, str], prefix: str = ""
 ) -> dict[str, LateParser]:
-    """Add the commands of ``package``, a file each, and return their parsers by name.
+    """Add commands, a file of this folder each, and return their parsers by name.
 
     Args:
         commands: what ``add_subparsers(parser_class=LateParser)`` gave.
-        package: whose modules have the names of the commands.
         sentences: what each command does, by name.
+        prefix: what the name of a command's file has before that of the command.
     """
     parsers = {}
     for name, sentence in sentences.items():
+        module = f"{__package__}.{prefix}{name}"
         parser: LateParser = commands.add_parser(
             name, help=sentence, description=sentence, argument_default=argparse.SUPPRESS
         )
@@ -38,30 +39,26 @@ def add_commands(
         parser.add_argument(
             "--threads", type=int, default=1, help="of torch; 1 is fastest when small"
         )
-        parser.set_defaults(command=_runner(package, name), light=name == "info")
-        parser.fill = _filler(package, name)
+        parser.set_defaults(command=_runner(module), light=name == "info")
+        parser.fill = _filler(module)
         parsers[name] = parser
     return parsers
 
 
-def _module(package: str, name: str) -> Any:
-    return importlib.import_module(f"{package}.{name}")
-
-
-def _runner(package: str, name: str) -> Callable[..., Figures]:
-    """Return what runs the command ``name``."""
+def _runner(module: str) -> Callable[..., Figures]:
+    """Return what runs the command of a module."""
 
     def run(**options: Any) -> Figures:
-        figures: Figures = _module(package, name).run(**options)
+        figures: Figures = importlib.import_module(module).run(**options)
         return figures
 
     return run
 
 
-def _filler(package: str, name: str) -> Callable[[LateParser], None]:
-    """Return what adds the options of the command ``name``."""
+def _filler(module: str) -> Callable[[LateParser], None]:
+    """Return what adds the options of the command of a module."""
 
     def fill(parser: LateParser) -> None:
-        _module(package, name).add_arguments(parser)
+        importlib.import_module(module).add_arguments(parser)
 
     return fill

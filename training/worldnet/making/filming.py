@@ -17,7 +17,7 @@ from tqdm import tqdm
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import VectorSpec
 
-from ...figures import write_json
+from ...results_io import write_json
 from ..format.annotation import WorldNetError
 from .apart import Report, run_apart
 from .captions import Words

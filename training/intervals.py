@@ -1,4 +1,4 @@
-"""Numbers with intervals: mean, success rate and interquartile mean over seeds and episodes."""
+"""Intervals of means, success rates and interquartile means over seeds and episodes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import numpy as np
 
 from worldgpt_env.model.errors import ConfigurationError
 
+from .results_io import Figures, Result
+
 Scores = Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)
-class Interval:
+class Interval(Result):
     """An estimate with the bounds of its confidence interval, all in the unit of the scores."""
 
     value: float
     low: float
     high: float
     confidence: float = 0.95
+
+    def to_json(self) -> Figures:
+        """Return ``value``, ``low`` and ``high``; no bound is infinite in JSON."""
+        return {name: part for name, part in super().to_json().items() if name != "confidence"}
 
     def __str__(self) -> str:
         """Return ``value [low, high]`` with two decimals."""

@@ -1,4 +1,4 @@
-"""Transitions of a WorldNet, one a row: as they were recorded, and as a model encodes them."""
+"""Transitions that are drawn from a recording: as recorded, and as a model encodes them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldgpt_env.model.batch import State
+from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.batch import Presence, State
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec, Modality
-from worldgpt_env.model.worldgpt import WorldGPT
 
-from ...recording import Recording
-
-CHUNK = 256
+from ..balanced import balanced_rows
+from ..recording import Recording
+from .observations import CHUNK
 
 
 @dataclass(frozen=True)
 class Samples:
     """Chosen transitions of a recording.
+
+    Where ``shift`` is asked for, 0 is the state and 1 the next state.
 
     Attributes:
         recording: where they are; nothing of it is copied.
@@ -41,24 +43,15 @@ class Samples:
 
     @classmethod
     def draw(cls, recording: Recording, count: int, seed: int) -> Samples:
-        """Draw at most ``count`` transitions, as many of each scenario as there are or are due.
+        """Draw at most ``count`` transitions, evenly over the scenarios.
 
         The same recording and seed give the same transitions, in the order of the recording.
         """
-        lengths = [len(episode) for episode in recording.episodes]
-        episode = np.repeat(np.arange(len(lengths)), lengths)
-        step = np.concatenate([np.arange(n) for n in lengths]) if lengths else np.arange(0)
-        scenario = np.array([recording.episodes[e].scenario for e in episode])
-        generator = np.random.default_rng(seed)
-        pools = [
-            generator.permutation(np.flatnonzero(scenario == name)) for name in np.unique(scenario)
-        ]
-        pools.sort(key=len)
-        kept: list[np.ndarray] = []
-        for number, pool in enumerate(pools):
-            due = (count - sum(map(len, kept))) // (len(pools) - number)
-            kept.append(pool[:due])
-        rows = np.sort(np.concatenate(kept)) if kept else np.arange(0)
+        steps = [np.arange(len(episode)) for episode in recording.episodes]
+        episode = np.repeat(np.arange(len(steps)), [len(part) for part in steps])
+        step = np.concatenate(steps) if steps else np.arange(0)
+        scenario = [recording.episodes[number].scenario for number in episode]
+        rows = balanced_rows(scenario, count, seed)
         return cls(recording, episode[rows], step[rows])
 
     @cached_property
@@ -72,19 +65,19 @@ class Samples:
         text = "\n".join(f"{name} {episode} {step}" for name, episode, step in rows)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def there(self, modality: Modality, after: bool) -> np.ndarray:
-        """Return in which rows the state before or after the action has ``modality``, ``(N,)``."""
+    def present(self, modality: Modality, shift: int) -> np.ndarray:
+        """Return in which rows the state or next state has ``modality``, ``(N,)`` bool."""
         if modality not in self.recording.specs:
             return np.zeros(len(self), bool)
         masks = [e.present.get(modality) for e in self.recording.episodes]
-        rows = zip(self.episode, self.step + after, strict=True)
+        rows = zip(self.episode, self.step + shift, strict=True)
         return np.array([(m := masks[e]) is None or bool(m[s]) for e, s in rows], dtype=bool)
 
-    def raw(self, modality: Modality, after: bool, rows: np.ndarray) -> np.ndarray:
-        """Return the observations of ``rows`` before or after the action, ``(n, *shape)``."""
+    def observations(self, modality: Modality, rows: np.ndarray, shift: int) -> np.ndarray:
+        """Return what was recorded of ``rows``, ``(n, *shape)``."""
         episodes = self.recording.episodes
-        moments = zip(self.episode[rows], self.step[rows] + after, strict=True)
-        return np.stack([episodes[e].observations[modality][s] for e, s in moments])
+        steps = zip(self.episode[rows], self.step[rows] + shift, strict=True)
+        return np.stack([episodes[e].observations[modality][s] for e, s in steps])
 
     def actions(self, spec: ActionSpec) -> Tensor:
         """Return the actions as ``spec`` has them, ``(N, ...)``; words are looked up anew.
@@ -109,18 +102,39 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Side:
-    """The states before, or after, the actions.
+class EncodedStates:
+    """States of ``N`` transitions, or their next states.
 
     Attributes:
-        state: per modality ``(N, C, G)``, zeros where it is missing.
+        codes: per modality ``(N, C, G)``, zeros where it is missing.
         latent: per modality ``(N, F)`` float32, likewise.
-        there: per modality ``(N,)`` bool.
+        present: per modality ``(N,)`` bool.
     """
 
-    state: State
+    codes: State
     latent: dict[Modality, Tensor]
-    there: dict[Modality, Tensor]
+    present: Presence
+
+    @classmethod
+    def of(
+        cls, model: WorldGPT, samples: Samples, modalities: Sequence[Modality], shift: int
+    ) -> EncodedStates:
+        """Encode the states or, shifted by 1, the next states of ``samples``."""
+        found = cls({}, {}, {})
+        for modality in modalities:
+            codec, present = model.codec(modality), samples.present(modality, shift)
+            kind = torch.float32 if codec.continuous else torch.int64
+            codes = torch.zeros(len(samples), codec.cells, codec.digits, dtype=kind)
+            latent = torch.zeros(len(samples), codec.latent_size)
+            for rows in torch.from_numpy(np.flatnonzero(present)).split(CHUNK):
+                if len(rows):
+                    raw = samples.observations(modality, rows.numpy(), shift)
+                    encoded = model.encode({modality: raw})
+                    codes[rows] = encoded[modality].cpu()
+                    latent[rows] = model.latent(encoded)[modality].float().cpu()
+            found.codes[modality], found.latent[modality] = codes, latent
+            found.present[modality] = torch.from_numpy(present)
+        return found
 
 
 @dataclass(frozen=True)
@@ -128,8 +142,8 @@ class EncodedSamples:
     """Transitions as a model sees them; all tensors on the CPU."""
 
     samples: Samples
-    before: Side
-    after: Side
+    state: EncodedStates
+    next_state: EncodedStates
     action: Tensor
 
     @classmethod
@@ -137,28 +151,5 @@ class EncodedSamples:
         cls, model: WorldGPT, samples: Samples, modalities: Sequence[Modality]
     ) -> EncodedSamples:
         """Encode ``modalities`` of ``samples`` with the codecs of ``model``."""
-        before, after = (_encode_side(model, samples, modalities, after) for after in (False, True))
-        return cls(samples, before, after, samples.actions(model.action_spec))
-
-
-def _encode_side(
-    model: WorldGPT, samples: Samples, modalities: Sequence[Modality], after: bool
-) -> Side:
-    state: State = {}
-    latent, there = {}, {}
-    for modality in modalities:
-        codec = model.codec(modality)
-        mask = samples.there(modality, after)
-        kind = torch.float32 if codec.continuous else torch.int64
-        codes = torch.zeros(len(samples), codec.cells, codec.digits, dtype=kind)
-        seen = torch.zeros(len(samples), codec.latent_size)
-        rows = np.flatnonzero(mask)
-        for part in np.split(rows, range(CHUNK, len(rows), CHUNK)):
-            if len(part):
-                encoded = model.encode({modality: samples.raw(modality, after, part)})
-                place = torch.from_numpy(part)
-                codes[place] = encoded[modality].cpu()
-                seen[place] = model.latent(encoded)[modality].float().cpu()
-        state[modality], latent[modality] = codes, seen
-        there[modality] = torch.from_numpy(mask)
-    return Side(state, latent, there)
+        sides = [EncodedStates.of(model, samples, modalities, shift) for shift in (0, 1)]
+        return cls(samples, *sides, samples.actions(model.action_spec))

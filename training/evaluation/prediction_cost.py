@@ -4,63 +4,75 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 
+from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import MissingHeadError
 from worldgpt_env.model.modalities import Modality
-from worldgpt_env.model.worldgpt import WorldGPT
 
-from ...stopwatch import Stopwatch
+from ..results_io import MERGED, Result
+from ..stopwatch import Stopwatch
 from .samples import EncodedSamples
 
 LEAST = 0.3  # CPU-seconds of one measurement: the clock counts hundredths
 
 
-def measure_cost(
-    model: WorldGPT, test: EncodedSamples, rows: int = 64, repeats: int = 3
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Rates(Result):
+    """Predictions per CPU-second; ``decoded`` and ``ratio`` are None without a decoder."""
+
+    embedding: float | None
+    decoded: float | None
+    ratio: float | None
+
+
+@dataclass(frozen=True)
+class Cost(Result):
+    """The rates of ``rows`` predicted in one pass, per output: ``"all"`` and every modality."""
+
+    rows: int
+    outputs: dict[str, Rates] = field(metadata=MERGED)
+
+
+def measure_cost(model: WorldGPT, test: EncodedSamples, rows: int = 64, repeats: int = 3) -> Cost:
     """Measure how much a prediction costs with and without decoding it.
 
-    All judged modalities are read, and all of them predicted; then each alone is predicted.
+    All evaluated modalities are read, and all of them predicted; then each alone is predicted.
 
     Args:
         model: the world model.
         test: held-out transitions; the first ``rows`` are predicted, missing modalities or not.
         rows: predicted in one pass.
         repeats: measurements, of which the median counts.
-
-    Returns:
-        Per output (``"all"`` and every modality) ``embedding`` and ``decoded`` predictions per
-        CPU-second and their ``ratio``; ``decoded`` and ``ratio`` are None without a decoder.
     """
-    modalities = tuple(test.before.state)
-    wanted: dict[str, Sequence[Modality]] = {"all": modalities}
-    wanted |= {str(m): (m,) for m in modalities}
-    figures: dict[str, Any] = {"rows": min(rows, len(test.samples))}
-    for name, outputs in wanted.items():
+    modalities, rows = tuple(test.state.codes), min(rows, len(test.samples))
+    outputs: dict[str, Sequence[Modality]] = {"all": modalities}
+    outputs |= {str(m): (m,) for m in modalities}
+    rates = {}
+    for name, wanted in outputs.items():
         embedding, decoded = (
-            _rate(_predictor(model, test, rows, outputs, decode), figures["rows"], repeats)
+            _rate(_predictor(model, test, rows, wanted, decode), rows, repeats)
             for decode in (False, True)
         )
         ratio = None if embedding is None or decoded is None else embedding / decoded
-        figures[name] = {"embedding": embedding, "decoded": decoded, "ratio": ratio}
-    return figures
+        rates[name] = Rates(embedding, decoded, ratio)
+    return Cost(rows, rates)
 
 
 def _predictor(
     model: WorldGPT, test: EncodedSamples, rows: int, outputs: Sequence[Modality], decode: bool
 ) -> Callable[[], None]:
-    state = {m: codes[:rows].to(model.device) for m, codes in test.before.state.items()}
-    present = {m: there[:rows].to(model.device) for m, there in test.before.there.items()}
+    state = {m: codes[:rows].to(model.device) for m, codes in test.state.codes.items()}
+    present = {m: mask[:rows].to(model.device) for m, mask in test.state.present.items()}
     action = test.action[:rows].to(model.device)
     engine = model.imagination(len(action), temperature=0.0, inputs=tuple(state), outputs=outputs)
 
     def predict() -> None:
-        said = engine.step(state, action, present=present)  # its embeddings are part of the step
+        prediction = engine.step(state, action, present=present)  # its embeddings come with it
         if decode:
-            model.decode(said.state)
+            model.decode(prediction.state)
         if model.device.type == "cuda":
             torch.cuda.synchronize()
 

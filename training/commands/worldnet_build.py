@@ -8,8 +8,9 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
-from ..figures import Figures
+from ..results_io import Figures
 from ..tables import markdown_table
+from .options import names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "play games with sound and write what was seen, heard and done; repeat to go on"
     arcade = _way(ways, "arcade", text)
     arcade.add_argument("--windows", type=int, help="quarters of a second of each game")
-    arcade.add_argument("--games", type=_names, metavar="A,B", help="default: all there are")
+    arcade.add_argument("--games", type=names, metavar="A,B", help="default: all there are")
     arcade.add_argument("--seed", type=int)
     arcade.add_argument("--workers", type=int, help="games played side by side")
     arcade.add_argument(
@@ -50,7 +51,7 @@ def _add_wild(ways: Any) -> None:
 
 def _add_crafted(ways: Any) -> None:
     """Add the conversion of annotated data sets."""
-    from .making.converters import DATASETS
+    from ..worldnet.making.converters import DATASETS
 
     text = "convert the annotation files of a data set, its actions in order"
     crafted = _way(ways, "crafted", text)
@@ -94,15 +95,10 @@ def _way(ways: Any, name: str, text: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """Return the names in ``A,B``."""
-    return tuple(name for name in text.split(",") if name)
-
-
 def _arcade(**options: Any) -> Figures:
     if options.pop("wild", False):
         return _filmed(options)
-    from .making.arcade import ArcadeConfig, build_arcade
+    from ..worldnet.making.arcade import ArcadeConfig, build_arcade
 
     _refuse(options, {"recordings", "seconds"}, "without --wild")
     figures = build_arcade(ArcadeConfig(**options))
@@ -123,14 +119,14 @@ def _arcade(**options: Any) -> Figures:
 
 def _filmed(options: dict[str, Any]) -> Figures:
     """Film games and cut the recordings."""
-    from .making.filming import FilmConfig, build_filmed
+    from ..worldnet.making.filming import FilmConfig, build_filmed
 
     _refuse(options, {"windows"}, "with --wild")
     return _told(build_filmed(FilmConfig(**options)))
 
 
 def _wild(**options: Any) -> Figures:
-    from .making.wild import WildConfig, build_wild
+    from ..worldnet.making.wild import WildConfig, build_wild
 
     return _told(build_wild(WildConfig(**_parts(options))))
 
@@ -138,8 +134,8 @@ def _wild(**options: Any) -> Figures:
 def _crafted(**options: Any) -> Figures:
     from dataclasses import replace
 
-    from .making.converters import DATASETS
-    from .making.crafted import CraftedConfig, build_crafted
+    from ..worldnet.making.converters import DATASETS
+    from ..worldnet.making.crafted import CraftedConfig, build_crafted
 
     parts = _parts(options)
     if "state" in parts:
@@ -150,10 +146,10 @@ def _crafted(**options: Any) -> Figures:
 
 def _parts(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options, those of filters, states, shares and cuts as their configurations."""
-    from .making.cutting import CutConfig
-    from .making.events import StateConfig
-    from .making.filters import FilterConfig
-    from .making.splits import SplitShares
+    from ..worldnet.making.cutting import CutConfig
+    from ..worldnet.making.events import StateConfig
+    from ..worldnet.making.filters import FilterConfig
+    from ..worldnet.making.splits import SplitShares
 
     if "state_seconds" in options:
         options["seconds"] = options.pop("state_seconds")

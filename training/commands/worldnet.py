@@ -1,11 +1,11 @@
-"""The commands ``worldgpt worldnet inspect | build | evaluate ...``, each in its own file."""
+"""The commands ``worldgpt worldnet inspect | build ...``, each in a ``worldnet_*.py``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..commands.table import add_commands
 from ..parsers import LateParser
+from .table import add_commands
 
 COMMANDS = {
     "inspect": "what a WorldNet folder holds: splits, modalities, compositions, broken files",
@@ -22,4 +22,4 @@ def add_worldnet(commands: Any) -> LateParser:
     text = "transitions as media files: inspect, build, evaluate"
     parser = commands.add_parser("worldnet", help=text, description=text)
     inner = parser.add_subparsers(required=True, metavar="WHAT", parser_class=LateParser)
-    return add_commands(inner, __package__ or "", COMMANDS)["evaluate"]
+    return add_commands(inner, COMMANDS, "worldnet_")["evaluate"]

@@ -1,4 +1,4 @@
-"""Evaluate: judge a policy in the real world, episode by episode."""
+"""Policy evaluation: whole episodes of a policy in the real world, side by side."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import World, make_world
 from worldgpt_env.wrappers import check_match, encode_latent
 
+from .intervals import mean_interval, success_interval
 from .remembering import with_memory
-from .statistics import mean_interval, success_interval
 from .stopwatch import Stopwatch
 
 Observation = dict[str, np.ndarray]
@@ -88,7 +88,7 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class PolicyResult:
     """What happened in each episode, ``(E,)``.
 
     Attributes:
@@ -102,15 +102,15 @@ class Judgement:
     lengths: np.ndarray
     successes: np.ndarray
 
-    def figures(self) -> dict[str, Any]:
-        """Return means with 95 % intervals as JSON values."""
+    def to_json(self) -> dict[str, Any]:
+        """Return means with 95 % intervals; one return alone has none."""
         mean, success = mean_interval(self.returns), success_interval(self.successes)
-        one = len(self.returns) == 1
+        several = len(self.returns) > 1
         return {
             "episodes": len(self.returns),
             "return": mean.value,
-            "return_low": None if one else mean.low,
-            "return_high": None if one else mean.high,
+            "return_low": mean.low if several else None,
+            "return_high": mean.high if several else None,
             "success": success.value,
             "success_low": success.low,
             "success_high": success.high,
@@ -119,11 +119,11 @@ class Judgement:
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Judge a policy in the real world.
+    """Evaluate a policy in the real world.
 
     Returns:
-        ``policy``, ``world``, ``deterministic``, ``seconds``, ``cpu_seconds`` and the figures of
-        :meth:`Judgement.figures`.
+        ``policy``, ``world``, ``deterministic``, ``seconds``, ``cpu_seconds`` and what
+        :meth:`PolicyResult.to_json` gives.
 
     Raises:
         CheckpointError: the policy or its world model is missing or damaged.
@@ -137,7 +137,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         policy, see = _agent(config, known, world)
     finally:
         world.close()
-    judgement = judge(
+    result = evaluate_policy(
         policy,
         lambda: make_world(known.world, **options),
         see,
@@ -150,7 +150,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "policy": config.policy,
         "world": known.world,
         "deterministic": config.deterministic,
-        **judgement.figures(),
+        **result.to_json(),
         **watch.figures(),
     }
 
@@ -178,7 +178,7 @@ def _known(config: EvaluateConfig) -> _Known:
         options = record.extra.get("world_options", {})
     name = config.world or world
     if not name:
-        raise ConfigurationError("no world to judge the policy in was named; add --world NAME.")
+        raise ConfigurationError("no world to evaluate the policy in was named; add --world NAME.")
     # a world is opened as its model met it
     return _Known(name, dict(options) if name == world else {}, record, model)
 
@@ -189,7 +189,7 @@ def _agent(config: EvaluateConfig, known: _Known, world: World) -> tuple[Predict
         check_match(world, known.model)
         name = config.policy.removeprefix(PLANNER)
         planner = build_planner(name, known.model, config.settings, config.seed)
-        return (_Told(planner) if config.verbose else planner), _plainly
+        return (_Traced(planner) if config.verbose else planner), _plainly
     see = eyes(known.record, world, config.model) if known.record else _plainly
     if config.policy == "random":
         return RandomPolicy(world.action_space, config.seed), see
@@ -205,7 +205,7 @@ def _plainly(observation: Observation) -> Observation:
     return observation
 
 
-class _Told:
+class _Traced:
     """A planner whose trace is printed, a line per row and step."""
 
     def __init__(self, planner: Planner) -> None:
@@ -224,7 +224,7 @@ class _Told:
         return found
 
 
-def judge(
+def evaluate_policy(
     policy: Predictor,
     open_world: Callable[[], World],
     see: See,
@@ -233,7 +233,7 @@ def judge(
     num_envs: int = 8,
     deterministic: bool = False,
     seed: int = 10_000,
-) -> Judgement:
+) -> PolicyResult:
     """Let ``policy`` live ``episodes`` whole episodes; every one of them counts.
 
     Worlds run side by side and are seen in one batch; a world that has finished takes the next
@@ -270,7 +270,7 @@ def judge(
         for run in runs:
             run.world.close()
     returns, lengths, successes = zip(*results, strict=True)
-    return Judgement(np.array(returns), np.array(lengths), np.array(successes))
+    return PolicyResult(np.array(returns), np.array(lengths), np.array(successes))
 
 
 def _state_of(state: Any, rows: Sequence[int]) -> Any:
@@ -309,7 +309,7 @@ def eyes(record: PolicyRecord, world: World, model: str | WorldGPT = "") -> See:
     if world.action_space != record.action_space:
         raise ConfigurationError(
             f"the policy chooses from {record.action_space} and {world.world_name!r} offers "
-            f"{world.action_space}; judge it in {record.extra.get('world', 'its own world')!r}."
+            f"{world.action_space}; evaluate it in {record.extra.get('world', 'its own world')!r}."
         )
     keys = observed_now(record.observation_space)  # type: ignore[arg-type]
     if record.obs_mode == "decoded":
