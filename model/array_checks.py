@@ -14,6 +14,8 @@ WHOLE = frozenset(np.dtype(code) for code in np.typecodes["AllInteger"])
 """The dtypes that a discrete action may have; all are stored as int64."""
 FRACTIONS = frozenset((np.dtype(np.float32), np.dtype(np.float16)))
 """The dtypes that a box action may have; both are stored as float32."""
+NUMBERS = (float, int, np.floating, np.integer, np.bool_)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class ArrayCheck:
             words += _ranges(labels, spec.low, spec.high)
             return cls(low.shape, FRACTIONS, low, high, words, labels)
         if spec.kind == "discrete":
-            high, labels, words = np.array(spec.sizes[0] - 1), ("the action",), ""
+            high, labels, words = np.array(spec.sizes[0] - 1), (), ""
         elif spec.kind == "text":
             high, labels = np.full(spec.sizes, len(spec.names) - 1), ()
             words = f"shape {high.shape} of word ids, "
@@ -129,15 +131,15 @@ class ArrayCheck:
             return None
         row = int(np.argmin(fits))
         place = tuple(int(index) for index in np.argwhere(~inside[row])[0])
-        return Misfit(row, f"has {self._label(place)} {array[row][place]}", self.expected)
+        return Misfit(row, self._told(place, array[row][place]), self.expected)
 
-    def _label(self, place: tuple[int, ...]) -> str:
-        """Return what the number at ``place`` of one observation or action is called."""
-        if not place or len(self.labels) == self.shape[0] == 1:
-            return self.labels[0] if self.labels else "the number"
+    def _told(self, place: tuple[int, ...], value: Any) -> str:
+        """Return in words that the number at ``place`` of one observation or action is there."""
+        if not place:
+            return f"is {value}"
         if self.labels:
-            return self.labels[place[0]]
-        return f"at {list(place)}"
+            return f"has {self.labels[place[0]]} {value}"
+        return f"has {value} at {list(place)}"
 
 
 class ObservationCheck:
@@ -172,13 +174,7 @@ class ObservationCheck:
 
 def reward_problem(reward: Any) -> str:
     """Return in words why ``reward`` is no reward; ``""`` if it is a number that float32 holds."""
-    number = isinstance(reward, int | float | np.number | np.bool_)
-    try:
-        with np.errstate(over="ignore"):
-            held = number and bool(np.isfinite(np.float32(reward)))
-    except (OverflowError, TypeError, ValueError):  # beyond any float; complex
-        held = False
-    if held:
+    if isinstance(reward, NUMBERS) and -LARGEST <= reward <= LARGEST:  # False for NaN
         return ""
     return f"the reward is {reward!r:.80}; expected is a finite number that float32 can hold"
 

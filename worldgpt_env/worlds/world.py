@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import gymnasium as gym
 import numpy as np
@@ -98,8 +98,13 @@ class World(gym.Env[Observation, Any]):
             )
         super().reset(seed=seed)
         self.__steps = 0
-        observation, text = self.__take(self._reset(), 2)
-        self.__refuse(self.__check.problem(observation) or _text_problem(text))
+        given = self._reset()
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            self.__refuse(f"{given!r:.80} came; expected are an observation and its sentence")
+        observation, text = given
+        problem = self.__check.problem(observation) or _text_problem(text)
+        if problem:
+            self.__refuse(problem)
         self._phase = "running"
         return observation, {"text": text}
 
@@ -122,13 +127,18 @@ class World(gym.Env[Observation, Any]):
         if self.action_spec.kind == "discrete":
             chosen = int(chosen)
         self.__steps += 1
-        observation, reward, terminated, truncated, text = self.__take(self._step(chosen), 5)
-        self.__refuse(
+        given = self._step(chosen)
+        if not isinstance(given, tuple | list) or len(given) != 5:
+            self.__refuse(f"{given!r:.80} came; expected are five values, see _step")
+        observation, reward, terminated, truncated, text = given
+        problem = (
             self.__check.problem(observation)
             or reward_problem(reward)
             or ends_problem(terminated, truncated)
             or _text_problem(text)
         )
+        if problem:
+            self.__refuse(problem)
         if terminated or truncated:
             self._phase = "ended"
         return observation, float(reward), bool(terminated), bool(truncated), {"text": text}
@@ -146,21 +156,14 @@ class World(gym.Env[Observation, Any]):
             "step() came after close(); open the world again with make_world(...)."
         )
 
-    def __take(self, given: Any, parts: int) -> Any:
-        """Return what ``_reset`` or ``_step`` gave, which must have so many parts."""
-        if not isinstance(given, tuple | list) or len(given) != parts:
-            self.__refuse(f"{given!r:.80} came; expected are {parts} values")
-        return given
-
-    def __refuse(self, problem: str) -> None:
-        """End the episode with an error, if there is a problem."""
-        if problem:
-            self._phase = "ended"
-            when = f"step {self.__steps} of the episode" if self.__steps else "reset()"
-            raise ContractError(
-                f"world {self.world_name!r}, {when}: {problem}. Mend its _reset and _step, or its "
-                "specs; see worldgpt_env.testing.check_world."
-            )
+    def __refuse(self, problem: str) -> NoReturn:
+        """End the episode with an error."""
+        self._phase = "ended"
+        when = f"step {self.__steps} of the episode" if self.__steps else "reset()"
+        raise ContractError(
+            f"world {self.world_name!r}, {when}: {problem}. Mend its _reset and _step, or its "
+            "specs; see worldgpt_env.testing.check_world."
+        )
 
     def _reset(self) -> tuple[Observation, str]:
         """Start an episode with ``self.np_random``; return the observation and its sentence."""
