@@ -16,7 +16,7 @@ from worldgpt_env.model.modalities import Modality
 
 from ..figures import Figures
 from ..tables import markdown_table, number
-from .format.annotation import Rejection, WorldNetTransition
+from .format.annotation import Rejection, WorldNetTransition, sequence_lengths
 from .format.bare import describe
 from .format.fitting import Fitter
 from .format.folder import WorldNetFolder
@@ -101,18 +101,20 @@ def inspect(config: InspectConfig) -> Figures:
 def _split(folder: WorldNetFolder, split: str, check: bool) -> Figures:
     """Return the figures of one split."""
     annotations = folder.annotations(split)
-    rows, rejected, changes = annotations.transitions, annotations.rejected, dict[str, int]()
+    numbers, rows = annotations.rows, annotations.transitions
+    rejected, changes = annotations.rejected, dict[str, int]()
     if check:
         description = folder.description or describe(folder)
         fitter = Fitter(folder, description.specs)
         found = read_rows(fitter, split, description.action, fresh=True)
+        numbers = [row.number for row in found.rows]
         rows = [row.transition for row in found.rows]
         rejected, changes = found.rejected, found.changes
     states = list(dict.fromkeys(state for row in rows for state in (row.state0, row.state1)))
     captions = [len(state.text.split()) for state in states if state.text]
     return {
         "transitions": len(rows),
-        "episodes": len({(row.scenario, row.episode) for row in rows}),
+        "episodes": len(sequence_lengths(zip(numbers, rows, strict=True))),
         "states": len(states),
         "present": {
             str(m): _mean([bool(getattr(state, str(m))) for state in states]) for m in Modality
@@ -155,7 +157,7 @@ def _reasons(rejected: Iterable[Rejection]) -> Figures:
     ordered = sorted(groups.values(), key=len, reverse=True)
     return {
         _first_words(group[0].reason): {
-            "rows": len(group), "first": f"{group[0].source}, row {group[0].row}"
+            "rows": len(group), "first": group[0].place
         }
         for group in ordered
     }  # fmt: skip
