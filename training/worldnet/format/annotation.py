@@ -50,6 +50,22 @@ class Rejection:
         return {"source": self.source, "row": self.row, "reason": self.reason}
 
 
+def count_rejected(rejected: Iterable[Rejection]) -> str:
+    """Return how many recordings and events were rejected, in words."""
+    rows = [rejection.row for rejection in rejected]
+    kinds = {"recording": sum(row < 0 for row in rows), "event": sum(row >= 0 for row in rows)}
+    told = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in kinds.items() if count]
+    return " and ".join(told) or "nothing"
+
+
+def tell_rejected(rejected: Sequence[Rejection]) -> str:
+    """Return a sentence about why nothing is left."""
+    if not rejected:
+        return "Nothing was given."
+    last, reason = rejected[-1], rejected[-1].reason.removesuffix(".")
+    return f"Refused: {count_rejected(rejected)}; the last, {last.place}: {reason}."
+
+
 @dataclass(frozen=True)
 class StateFiles:
     """One state: paths of its media relative to the root, its words, its numbers.

@@ -159,9 +159,7 @@ class VideoReader:
             raise MediaError(self.name, "holds no video.")
         stream.codec_context.thread_count = 1
         options = {"max_pixels": str(self._limits.pixels)}
-        stream.codec_context.options = options | (
-            {"err_detect": "explode"} if self._strict else {}
-        )
+        stream.codec_context.options = options | ({"err_detect": "explode"} if self._strict else {})
         return stream
 
     def _scan(self, container: InputContainer) -> None:
@@ -251,7 +249,9 @@ class VideoReader:
                     break
         due = (self._stamps >= min(seen, default=0)) & (self._stamps <= last)
         if len(kept) == len(wanted) and len(seen) < due.sum():
-            raise MediaError(self.name, f"gives {len(seen)} of {due.sum()} pictures: it is damaged.")
+            raise MediaError(
+                self.name, f"gives {len(seen)} of {due.sum()} pictures: it is damaged."
+            )
         return kept
 
 

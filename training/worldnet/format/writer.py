@@ -27,6 +27,7 @@ from .annotation import (
     WorldNetError,
     WorldNetTransition,
     sequence_lengths,
+    tell_rejected,
     write_annotations,
 )
 from .description import DESCRIPTION, REJECTED, WorldNetDescription
@@ -218,7 +219,10 @@ class WorldNetWriter:
             WorldNetError: nothing was added, or the disk is full.
         """
         if not self._transitions:
-            raise WorldNetError(f"{self.root} would hold no transition; it was not written.")
+            raise WorldNetError(
+                f"{self.root} would hold no transition; it was not written. "
+                f"{tell_rejected(self._rejected)}"
+            )
         try:
             for split, transitions in self._transitions.items():
                 write_annotations(self._draft / f"{split}.json", transitions)

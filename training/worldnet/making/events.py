@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -24,7 +24,7 @@ from worldgpt_env.model.modalities import (
     VideoSpec,
 )
 
-from ..format.annotation import Rejection, WorldNetError
+from ..format.annotation import Rejection, WorldNetError, count_rejected, tell_rejected
 from ..format.description import WorldNetDescription
 from ..format.folder import WorldNetFolder
 from ..format.gate import MediaError
@@ -149,7 +149,7 @@ def write_events(
     """
     if not book.events:
         raise WorldNetError(
-            f"{out} would hold no transition; it was not written.{_last(book.rejected)}"
+            f"{out} would hold no transition; it was not written. {tell_rejected(book.rejected)}"
         )
     scenario_of = {event.recording: event.scenario for event in reversed(book.events)}
     split_of = split_sources(scenario_of, shares, seed)
@@ -181,7 +181,7 @@ def tally(book: EventBook, folder: WorldNetFolder) -> dict[str, Any]:
     return {
         "found": len(book.events) + sum(rejection.row >= 0 for rejection in book.rejected),
         "rejected": folder.counts["rejected"],
-        "refused": count_refused(folder.left_out()),
+        "refused": count_rejected(folder.left_out()),
         "scenarios": dict(Counter(event.scenario for event in book.events)),
         "splits": {split: folder.counts[split]["transitions"] for split in folder.splits},
         "recordings": len({event.recording for event in book.events}),
@@ -291,20 +291,3 @@ def _words(texts: Iterable[str]) -> list[str]:
 def _reject_all(writer: WorldNetWriter, events: Iterable[Event], error: Exception) -> None:
     for event in events:
         writer.reject(Rejection(event.source, event.row, str(error)))
-
-
-def count_refused(rejected: Iterable[Rejection]) -> str:
-    """Return how many recordings and events were refused, in words."""
-    rows = [rejection.row for rejection in rejected]
-    kinds = {"recording": sum(row < 0 for row in rows), "event": sum(row >= 0 for row in rows)}
-    told = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in kinds.items() if count]
-    return " and ".join(told) or "no event"
-
-
-def _last(rejected: Sequence[Rejection]) -> str:
-    """Say why the last was rejected."""
-    if not rejected:
-        return ""
-    last = rejected[-1]
-    reason = last.reason.removesuffix(".")
-    return f" Refused: {count_refused(rejected)}; the last, {last.place}: {reason}."

@@ -62,7 +62,8 @@ def build_wild(config: WildConfig) -> dict[str, Any]:
     Returns:
         ``found`` and ``rejected`` events, ``scenarios`` (events of each), ``splits`` (transitions
         of each), ``recordings``, ``boundaries`` of each kind, ``actions`` that the rewriter put
-        into other words and those that it did not, ``seconds_of_recordings``, ``refused``, ``out``, ``seconds`` and ``cpu_seconds``.
+        into other words and those that it did not, ``seconds_of_recordings``, ``refused`` in
+        words, ``out``, ``seconds`` and ``cpu_seconds``.
 
     Raises:
         WorldNetError: there is no recording, or none of them gave a transition.
@@ -164,7 +165,7 @@ class _Teller:
         return replace(event, caption=caption, scenario=scenario)
 
     def _rewritten(self, told: str) -> str:
-        """Return an action in plain words of the rewriter, or as told where it lost what happens."""
+        """Return an action in the rewriter's words, or as told where those lose what happens."""
         action = plain(told)
         if self._rewrite is None or not action:
             return action
