@@ -71,7 +71,7 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-seconds", type=float)
     parser.add_argument("--min-words", type=int, help="of the description of an event")
     parser.add_argument("--max-words", type=int)
-    parser.add_argument("--state-seconds", type=float, help="of film and sound around a moment")
+    parser.add_argument("--state-seconds", type=float, help="of film and sound up to a moment")
     parser.add_argument("--frames", type=int, help="of a film")
     parser.add_argument("--longest", type=int, help="pixels of the longer side of what is written")
     parser.add_argument("--sound-rate", type=int, help="samples a second of what is written")
@@ -178,8 +178,11 @@ def _told(figures: Figures) -> Figures:
     print(markdown_table(["scenario", "events"], rows))
     print(
         f"\n{figures['recordings']} recordings, {figures['found']} events found, "
-        f"{figures['rejected']} rejected (rejected.jsonl says why)"
+        f"refused: {figures['refused']} (rejected.jsonl says why)"
     )
+    if figures.get("actions"):
+        told = ", ".join(f"{count} {what}" for what, count in figures["actions"].items())
+        print(f"actions: {told}")
     print(_summary(figures))
     return figures
 

@@ -16,7 +16,7 @@ from worldgpt_env.model.modalities import Modality
 from ..evaluation.recipes import PERCEIVED
 from ..results_io import Result
 from ..tables import markdown_table, number
-from .format.annotation import Rejection, WorldNetTransition
+from .format.annotation import Rejection, WorldNetTransition, sequence_lengths
 from .format.bare import describe
 from .format.fitting import Fitter
 from .format.folder import WorldNetFolder
@@ -149,17 +149,19 @@ def inspect(config: InspectConfig) -> Inspection:
 def _split(folder: WorldNetFolder, split: str, check: bool) -> SplitResult:
     """Return what one split holds."""
     annotations = folder.annotations(split)
-    rows, rejected, changes = annotations.transitions, annotations.rejected, dict[str, int]()
+    numbers, rows = annotations.rows, annotations.transitions
+    rejected, changes = annotations.rejected, dict[str, int]()
     if check:
         description = folder.description or describe(folder)
         fitter = Fitter(folder, description.specs)
         found = read_rows(fitter, split, description.action, fresh=True)
+        numbers = [row.number for row in found.rows]
         rows = [row.transition for row in found.rows]
         rejected, changes = found.rejected, found.changes
     states = list(dict.fromkeys(state for row in rows for state in (row.state0, row.state1)))
     return SplitResult(
         transitions=len(rows),
-        episodes=len({(row.scenario, row.episode) for row in rows}),
+        episodes=len(sequence_lengths(zip(numbers, rows, strict=True))),
         states=len(states),
         present={str(m): _mean([bool(getattr(s, str(m))) for s in states]) for m in Modality},
         modalities=_mean([sum(bool(getattr(s, str(m))) for m in PERCEIVED) for s in states]),
@@ -199,7 +201,7 @@ def _reasons(rejected: Iterable[Rejection]) -> dict[str, Reason]:
         groups.setdefault(re.sub(r"\d+(\.\d+)?", "#", reason), []).append(item)
     ordered = sorted(groups.values(), key=len, reverse=True)
     return {
-        _first_words(group[0].reason): Reason(len(group), f"{group[0].source}, row {group[0].row}")
+        _first_words(group[0].reason): Reason(len(group), group[0].place)
         for group in ordered
     }
 

@@ -25,7 +25,7 @@ from .folder import WorldNetFolder
 from .gate import MediaError, resolve
 
 KEPT = ".fitted"  # inside the root
-VERSION = 1  # of what a Fitter makes of a file
+VERSION = 2  # of what a Fitter makes of a file
 COPIES = 3  # of one split: other shapes, other scenarios
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from worldgpt_env.model.modalities import VectorSpec
 
+from ..format.annotation import FLOAT32
 from ..format.gate import MediaError, read_bytes
 from .footage import Footage
 
@@ -81,17 +82,17 @@ class Words:
             return cls(
                 str(data["scenario"]),
                 [
-                    (float(part["second"]), str(part["text"]), _numbers(part.get("vector", ())))
+                    (_number(part["second"]), str(part["text"]), _numbers(part.get("vector", ())))
                     for part in data["states"]
                 ],
                 [
-                    (float(part["start"]), float(part["end"]), str(part["text"]))
+                    (_number(part["start"]), _number(part["end"]), str(part["text"]))
                     for part in data["actions"]
                 ],
-                [(float(part["second"]), float(part["value"])) for part in data["rewards"]],
+                [(_number(part["second"]), _number(part["value"])) for part in data["rewards"]],
                 VectorSpec(**data["numbers"]) if data.get("numbers") else None,
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             if isinstance(error, MediaError):
                 raise
             raise MediaError(name, f"holds no words of a recording ({error!r}).") from error
@@ -137,8 +138,18 @@ class RecordedWords:
         )
 
     def words(self, recording: str) -> Words:
-        """Return the words of a recording, read once."""
+        """Return the words of a recording, read once.
+
+        Raises:
+            MediaError: it has none, or they are not what was written.
+        """
         if recording not in self._read:
+            if not (self.root / Words.name(recording)).exists():
+                raise MediaError(
+                    recording,
+                    f"has no words beside it ({Words.name(recording)}); name a model that tells "
+                    "what it shows with --captioner, or write them.",
+                )
             self._read[recording] = Words.read(self.root, recording)
         return self._read[recording]
 
@@ -172,4 +183,11 @@ def _during(actions: Sequence[tuple[float, float, str]], start: float, end: floa
 
 
 def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+    return tuple(_number(value) for value in values)
+
+
+def _number(value: Any) -> float:
+    """Return a number that 32 bits hold."""
+    if not abs(float(value)) <= FLOAT32:  # also NaN
+        raise ValueError(f"{value} is not finite in 32 bits")
+    return float(value)

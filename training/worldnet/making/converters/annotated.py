@@ -71,6 +71,6 @@ def seconds(value: Any) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if 0 <= number < 1e7 else None
