@@ -124,6 +124,7 @@ class Imagination:
             uncertainty=self.model.ensemble.disagreement(out.hidden),
             consistency=self.model.consistency(latent) if latent else torch.ones(self.rows),
             latent=self.model.expected_latent(out) if expected else None,
+            state_latent=latent,
         )
         self._check(prediction, out.logits | out.vectors)
         over = self.ring.advance()

@@ -14,8 +14,8 @@ from tiny_world import SPECS, TinyEpisode, TinyRecording, build_model, tiny_reco
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.policies import ImaginedVecEnv
-from worldgpt_env.presence import neutral_codes
 from worldgpt_env.start_states import FILE_NAME, StartStates
+from worldgpt_env.start_states.neutral import neutral_codes
 from worldgpt_env.testing import check_dream
 
 

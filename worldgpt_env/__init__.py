@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from worldgpt_env.model.cognition.knowledge import Knowledge
     from worldgpt_env.model.cognition.memory import MemoryConfig
 
-    from .cognition import KnowledgeConfig
     from .env import WorldGPTEnv
-    from .simulator import Simulator, SimulatorConfig
+    from .simulator import KnowledgeConfig, Simulator, SimulatorConfig
     from .start_states import StartStates
     from .vector_env import WorldGPTVectorEnv
     from .worlds import make_world
@@ -61,7 +60,7 @@ _HOME_OF = {
     "WorldGPT": "worldgpt_env.model",
     "WorldGPTConfig": "worldgpt_env.model",
     "Knowledge": "worldgpt_env.model.cognition.knowledge",
-    "KnowledgeConfig": "worldgpt_env.cognition",
+    "KnowledgeConfig": "worldgpt_env.simulator",
     "MemoryConfig": "worldgpt_env.model.cognition.memory",
     "WorldGPTEnv": "worldgpt_env.env",
     "WorldGPTVectorEnv": "worldgpt_env.vector_env",

@@ -1,15 +1,12 @@
-"""Presence: which modalities a start state has, and what stands for those that it lacks."""
+"""What stands for a modality that a start state lacks."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from worldgpt_env.model.batch import Presence
 from worldgpt_env.model.codecs import Codec
-from worldgpt_env.model.modalities import Modality, TextSpec, VectorSpec
+from worldgpt_env.model.modalities import TextSpec, VectorSpec
 
 
 def neutral_codes(codec: Codec) -> Tensor:
@@ -29,13 +26,3 @@ def neutral_codes(codec: Codec) -> Tensor:
         middle = bounds.mean(0, keepdim=True).to(next(codec.buffers()).device)
         return codec.encode(middle)[0].cpu()
     return torch.full(shape, codec.levels // 2)
-
-
-def absent_keys(present: Mapping[Modality, Tensor], row: int) -> tuple[str, ...]:
-    """Return the keys of the modalities that ``row`` lacks."""
-    return tuple(str(modality) for modality, there in present.items() if not there[row])
-
-
-def partial(present: Presence) -> Presence:
-    """Return what the model needs to know: the modalities that are missing in some row."""
-    return {modality: there for modality, there in present.items() if not there.all()}

@@ -18,7 +18,7 @@ from worldgpt_env.model.cognition.contexts import Contexts
 from worldgpt_env.model.cognition.knowledge import Found, Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig, WorkingMemory, check_reading
 
-from .errors import ConfigurationError, MissingHeadError
+from ..errors import ConfigurationError, MissingHeadError
 
 Read = dict[str, Any]
 """What a step read, as ``info`` tells it: arrays ``(N, ...)`` by key, or a dict of such."""

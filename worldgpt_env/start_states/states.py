@@ -20,10 +20,10 @@ from worldgpt_env.model.batch import Presence, State
 from worldgpt_env.model.codecs import Codec
 from worldgpt_env.model.modalities import Modality, TextSpec
 
+from ..errors import CheckpointError, MissingStartStatesError
+from ..randomness import Keys, uniforms
 from .descriptions import Descriptions
-from .errors import CheckpointError, MissingStartStatesError
-from .presence import neutral_codes
-from .randomness import Keys, uniforms
+from .neutral import neutral_codes
 
 FILE_NAME = "start_states.safetensors"
 PRESENT = "present/"
