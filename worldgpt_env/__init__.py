@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 
 from ._version import __version__
+from .forking import protect_children
 
 if TYPE_CHECKING:
     from worldgpt_env.model import WorldGPT, WorldGPTConfig
@@ -81,6 +82,7 @@ if importlib.util.find_spec("worldgpt_env.model") is None:
         f"type `pip install -e {Path(__file__).parent.parent}`, or use it from another folder."
     )
 
+protect_children()
 gymnasium.register(
     id="WorldGPT-v0",
     entry_point="worldgpt_env.env:WorldGPTEnv",
