@@ -111,6 +111,7 @@ class Prediction:
         uncertainty: ``(B,)`` float32, at least 0: disagreement of the ensemble on the next state.
         consistency: ``(B,)`` float32 in [0, 1]: how well the predicted modalities agree.
         latent: the expected latent of the next state, per modality ``(B, F)``, where asked for.
+        state_latent: the latent of ``state`` itself, per modality ``(B, F)``.
     """
 
     state: State
@@ -119,6 +120,7 @@ class Prediction:
     uncertainty: Tensor
     consistency: Tensor
     latent: dict[Modality, Tensor] | None = None
+    state_latent: dict[Modality, Tensor] = field(default_factory=dict)
 
     @property
     def reward(self) -> Tensor:

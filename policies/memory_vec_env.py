@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import Tensor
 
-from worldgpt_env.past import Past, Remembering
+from worldgpt_env.frame_stack import FrameStack, FrameStackConfig
 
 from .baselines import Predictor
 
@@ -36,8 +36,8 @@ class MemoryVecEnv(VecEnvWrapper):
 
     def __init__(self, venv: VecEnv, count: int = 4, horizon: int | None = None) -> None:
         """Refuse observations that are not latents."""
-        remembering = Remembering(count, horizon)
-        self.past = Past(venv.observation_space, venv.num_envs, remembering)
+        remembering = FrameStackConfig(count, horizon)
+        self.past = FrameStack(venv.observation_space, venv.num_envs, remembering)
         super().__init__(venv, observation_space=self.past.space)
 
     def reset(self) -> VecEnvObs:
@@ -80,7 +80,7 @@ class MemoryVecEnv(VecEnvWrapper):
         )
 
 
-class RememberingPolicy:
+class FrameStackPolicy:
     """A policy that was trained in a :class:`MemoryVecEnv`, for worlds that do not remember.
 
     What is remembered is the ``state`` of Stable-Baselines3's ``predict``.
@@ -90,17 +90,17 @@ class RememberingPolicy:
         remembering: what it saw in training.
     """
 
-    def __init__(self, policy: Predictor, remembering: Remembering) -> None:
+    def __init__(self, policy: Predictor, remembering: FrameStackConfig) -> None:
         """Take over ``policy``."""
         self.policy, self.remembering = policy, remembering
 
     def predict(
         self,
         observation: Any,
-        state: Past | None = None,
+        state: FrameStack | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
-    ) -> tuple[np.ndarray, Past]:
+    ) -> tuple[np.ndarray, FrameStack]:
         """Return actions for observations ``(N, size)`` per key, and the past with them in it."""
         rows = len(next(iter(observation.values())))
         past = _empty(observation, self.remembering) if state is None else state
@@ -113,10 +113,10 @@ class RememberingPolicy:
         return actions, past
 
 
-def _empty(observation: Mapping[str, np.ndarray], remembering: Remembering) -> Past:
+def _empty(observation: Mapping[str, np.ndarray], remembering: FrameStackConfig) -> FrameStack:
     """Return a past of nothing for observations like these."""
     from gymnasium import spaces
 
     parts = {k: spaces.Box(-1.0, 1.0, v.shape[1:], np.float32) for k, v in observation.items()}
     rows = len(next(iter(observation.values())))
-    return Past(spaces.Dict(**parts), rows, remembering)  # type: ignore[arg-type]
+    return FrameStack(spaces.Dict(**parts), rows, remembering)  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def test_a_cut_dream_is_truncated_and_begins_anew(make) -> None:
     env.reset()
     cuts = ends = 0
     for actions in draws(env, 60):
-        before = env.simulator._rows.steps.copy()
+        before = env.simulator._episodes.steps.copy()
         seen, rewards, dones, infos = env.step(actions)
         for row, info in enumerate(infos):
             assert 0 <= info["consistency"] <= 1 and info["uncertainty"] >= 0
@@ -79,7 +79,7 @@ def test_a_cut_dream_is_truncated_and_begins_anew(make) -> None:
             assert info["TimeLimit.truncated"] == (info["truncated_by"] == "horizon")
             cuts += info["TimeLimit.truncated"]
             ends += not info["TimeLimit.truncated"]
-            assert env.simulator._rows.steps[row] == 0  # a new episode has begun
+            assert env.simulator._episodes.steps[row] == 0  # a new episode has begun
             last, first = info["terminal_observation"], {k: v[row] for k, v in seen.items()}
             assert any(not np.array_equal(last[key], first[key]) for key in first)
             for key, space in env.observation_space.spaces.items():

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from worldgpt_env.frame_stack import observed_now
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.opening import open_model
-from worldgpt_env.past import observed_now
 from worldgpt_env.policies.baselines import Predictor, RandomPolicy
 from worldgpt_env.policies.planning import Planner, build_planner
 from worldgpt_env.policies.store import PolicyRecord, load_policy, read_policy
-from worldgpt_env.simulator import DEFAULT_WORLD
+from worldgpt_env.simulator import DEFAULT_WORLD, open_model
 from worldgpt_env.worlds import World, make_world
 from worldgpt_env.wrappers import check_match, encode_latent
 

@@ -14,11 +14,11 @@ from gymnasium.utils import RecordConstructorArgs
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
+from .actions import ActionValidator, Phrasebook
 from .errors import ConfigurationError, WorldMismatchError
-from .opening import open_model
-from .past import Past, Remembering
-from .sentences import Phrasebook
-from .spaces import ActionGate, action_space, choose_modalities, latent_space
+from .frame_stack import FrameStack, FrameStackConfig
+from .simulator import open_model
+from .spaces import action_space, choose_modalities, latent_space
 
 Observation = dict[str, np.ndarray]
 
@@ -120,15 +120,15 @@ class MemoryObservation(gym.Wrapper[Observation, Any, Observation, Any], RecordC
         """Remember nothing yet."""
         RecordConstructorArgs.__init__(self, count=count, horizon=horizon)
         super().__init__(env)
-        self._past = Past(env.observation_space, 1, Remembering(count, horizon))
-        self.observation_space = self._past.space  # type: ignore[assignment]
+        self._stack = FrameStack(env.observation_space, 1, FrameStackConfig(count, horizon))
+        self.observation_space = self._stack.space  # type: ignore[assignment]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode, of which nothing is remembered."""
         observation, info = self.env.reset(seed=seed, options=options)
-        self._past.forget()
+        self._stack.forget()
         return self._see(observation), info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -138,8 +138,8 @@ class MemoryObservation(gym.Wrapper[Observation, Any, Observation, Any], RecordC
 
     def _see(self, observation: Observation) -> Observation:
         batch = {key: value[None] for key, value in observation.items()}
-        shown = self._past.show(batch)
-        self._past.keep(batch)
+        shown = self._stack.show(batch)
+        self._stack.keep(batch)
         return {key: value[0].copy() for key, value in shown.items()}
 
 
@@ -166,7 +166,7 @@ class DiscreteTextActions(gym.ActionWrapper[Observation, Any, Any], RecordConstr
         if not env.has_wrapper_attr("action_spec"):
             raise ConfigurationError(f"{env} has no action_spec; DiscreteTextActions needs one.")
         self._book = Phrasebook(env.get_wrapper_attr("action_spec"), sentences)
-        self._gate = ActionGate(self._book.spec)
+        self._validator = ActionValidator(self._book.spec)
         self.action_space = action_space(self._book.spec)
 
     @property
@@ -176,7 +176,7 @@ class DiscreteTextActions(gym.ActionWrapper[Observation, Any, Any], RecordConstr
 
     def action(self, action: Any) -> np.ndarray:
         """Return the word ids ``(slots,)`` of a number or of one of the sentences."""
-        return self._book.table[self._gate.one(action)[0]].copy()
+        return self._book.table[self._validator.one(action)[0]].copy()
 
 
 def encode_latent(model: WorldGPT, observation: Mapping[str, np.ndarray]) -> Observation:

@@ -135,6 +135,7 @@ class Imagination:
             uncertainty=dynamics.ensemble.disagreement(out.hidden),
             consistency=dynamics.consistency(latent) if latent else torch.ones(self.rows),
             latent=self.processor.expected_latent(out.logits, out.vectors) if expected else None,
+            state_latent=latent,
         )
         self._check(prediction, out.logits | out.vectors)
         over = self.ring.advance()

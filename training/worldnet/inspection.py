@@ -200,10 +200,7 @@ def _reasons(rejected: Iterable[Rejection]) -> dict[str, Reason]:
         reason = re.sub(r"^\S+\.\w+: ", "", item.reason)  # without the name of the file
         groups.setdefault(re.sub(r"\d+(\.\d+)?", "#", reason), []).append(item)
     ordered = sorted(groups.values(), key=len, reverse=True)
-    return {
-        _first_words(group[0].reason): Reason(len(group), group[0].place)
-        for group in ordered
-    }
+    return {_first_words(group[0].reason): Reason(len(group), group[0].place) for group in ordered}
 
 
 def _first_words(reason: str, longest: int = 160) -> str:

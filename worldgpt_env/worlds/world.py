@@ -11,6 +11,7 @@ import numpy as np
 from worldgpt_env.model.array_checks import ObservationCheck, ends_problem, reward_problem
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
+from ..actions import ActionValidator
 from ..errors import (
     ClosedEnvironmentError,
     ContractError,
@@ -19,7 +20,7 @@ from ..errors import (
     ResetNeededError,
     WorldGPTError,
 )
-from ..spaces import ActionGate, action_space, decoded_space
+from ..spaces import action_space, decoded_space
 
 Observation = dict[str, np.ndarray]
 
@@ -73,7 +74,7 @@ class World(gym.Env[Observation, Any]):
         self.observation_space = decoded_space(self.specs)
         self.action_space = action_space(self.action_spec)
         self.render_mode = render_mode
-        self._gate = ActionGate(self.action_spec)
+        self._validator = ActionValidator(self.action_spec)
         self._phase = "new"  # new -> running -> ended -> running ... -> closed
         # Two underscores: a subclass may count its own steps by any name.
         self.__steps = 0
@@ -123,7 +124,7 @@ class World(gym.Env[Observation, Any]):
         """
         if self._phase != "running":
             self._refuse_step()
-        chosen = self._gate.one(action)[0]
+        chosen = self._validator.one(action)[0]
         if self.action_spec.kind == "discrete":
             chosen = int(chosen)
         self.__steps += 1

@@ -19,7 +19,7 @@ from worldgpt_env.model.contexts import Contexts
 from worldgpt_env.model.processor import Processor
 from worldgpt_env.model.states import Presence, State
 
-from .errors import ConfigurationError, MissingHeadError
+from ..errors import ConfigurationError, MissingHeadError
 
 Read = dict[str, Any]
 """What a step read, as ``info`` tells it: arrays ``(N, ...)`` by key, or a dict of such."""

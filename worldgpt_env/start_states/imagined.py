@@ -13,8 +13,8 @@ from worldgpt_env.model.batch import Presence, State
 from worldgpt_env.model.curriculum import Combination
 from worldgpt_env.model.modalities import Modality, TextSpec
 
-from .errors import InvalidOptionError, MissingModalityError
-from .sentences import listed, unknown_words
+from ..actions import listed, unknown_words
+from ..errors import InvalidOptionError, MissingModalityError
 
 INSTEAD = 'pass {"description": "words"} to begin in a recorded moment instead'
 

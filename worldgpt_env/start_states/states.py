@@ -19,9 +19,9 @@ from worldgpt_env.model.safe_tensors import read_tensors
 from worldgpt_env.model.states import Presence, State, widen
 from worldgpt_env.model.transitions import TransitionStore
 
+from ..errors import CheckpointError, MissingStartStatesError
+from ..randomness import Keys, uniforms
 from .descriptions import Descriptions
-from .errors import CheckpointError, MissingStartStatesError
-from .randomness import Keys, uniforms
 
 FILE_NAME = "start_states.safetensors"
 PRESENT = "present/"

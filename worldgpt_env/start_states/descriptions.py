@@ -8,9 +8,9 @@ import numpy as np
 
 from worldgpt_env.model.modalities import TextSpec
 
-from .errors import InvalidOptionError
-from .randomness import Keys, uniforms
-from .sentences import listed, unknown_words
+from ..actions import listed, unknown_words
+from ..errors import InvalidOptionError
+from ..randomness import Keys, uniforms
 
 NEAR = 0.5
 """The least match that counts as found."""

@@ -1,25 +1,26 @@
-"""How an episode begins: by chance, or by what ``reset(options=...)`` asks for."""
+"""Starter: how an episode begins, by chance or by what ``reset(options=...)`` asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.arguments import shown
 from worldgpt_env.model.batch import Presence, State
 from worldgpt_env.model.checkpoint import resolve
 from worldgpt_env.model.codecs import Codec
 from worldgpt_env.model.modalities import Modality, TextSpec
 from worldgpt_env.model.safe_tensors import is_finite
 
-from .descriptions import Descriptions
-from .errors import (
+from ..errors import (
     ConfigurationError,
     InvalidObservationError,
     InvalidOptionError,
@@ -27,10 +28,11 @@ from .errors import (
     MissingStartStatesError,
     WorldMismatchError,
 )
-from .imagined_start import imagine_start
-from .randomness import Keys
-from .spaces import check_observation
-from .start_states import KINDS, StartStates
+from ..randomness import Keys
+from ..spaces import check_observation, plain_array
+from .descriptions import Descriptions
+from .imagined import imagine_start
+from .states import KINDS, StartStates
 
 OPTIONS = ("index", "observation", "description", "generate")
 
@@ -62,7 +64,7 @@ class ResetOptions:
             return cls()
         if not isinstance(options, Mapping) or set(options) - set(OPTIONS) or len(options) > 1:
             raise InvalidOptionError(
-                f"reset(options={options!r:.120}) is not understood; pass one of "
+                f"reset(options={shown(options, 120)}) is not understood; pass one of "
                 '{"index": 3}, {"observation": observation}, {"description": "words"}, '
                 '{"generate": "words"}.'
             )
@@ -97,6 +99,22 @@ class Start:
     match: np.ndarray
     present: Presence = field(default_factory=dict)
 
+    @classmethod
+    def join(cls, starts: Sequence[Start]) -> Start:
+        """Return the episodes of all ``starts``, one behind the other."""
+        modalities = starts[0].state
+        return cls(
+            {m: torch.cat([start.state[m] for start in starts]) for m in modalities},
+            np.concatenate([start.index for start in starts]),
+            np.concatenate([start.match for start in starts]),
+            {m: torch.cat([start.presence(m) for start in starts]) for m in modalities},
+        )
+
+    def presence(self, modality: Modality) -> Tensor:
+        """Return which rows have ``modality``, ``(B,)`` bool."""
+        whole = torch.ones(len(self.index), dtype=torch.bool)
+        return self.present.get(modality, whole)
+
 
 class Starter:
     """Chooses the states that episodes of ``model`` start from.
@@ -110,15 +128,17 @@ class Starter:
     def __init__(self, model: WorldGPT, source: str | Path | StartStates) -> None:
         """Remember where start states come from; a model's own are read when first needed."""
         self.model = model
-        self.kind = str(source) if source in KINDS else "visited"
+        self.kind = "visited"
         self._states: StartStates | None = None
         if isinstance(source, StartStates):
             self._states = self._fitting(source)
         elif not isinstance(source, str | Path):
             raise ConfigurationError(
-                f"start_states is {source!r:.80}; use one of {KINDS} or a path."
+                f"start_states is {shown(source)}; use one of {KINDS} or a path."
             )
-        elif source not in KINDS:
+        elif source in KINDS:
+            self.kind = str(source)
+        else:
             self._states = self._fitting(StartStates.load(source))
 
     @property
@@ -222,10 +242,10 @@ def _fits(codes: Tensor, codec: Codec) -> bool:
 
 
 def _parse_index(value: Any, rows: int) -> np.ndarray:
-    array = np.asarray(value) if not isinstance(value, bool) else np.array("bool")
-    if array.dtype.kind not in "iu" or array.shape not in ((), (rows,)):
+    array = plain_array(value)
+    if array is None or array.dtype.kind not in "iu" or array.shape not in ((), (rows,)):
         raise InvalidOptionError(
-            f"index {value!r:.80} is not understood; pass an integer"
+            f"index {shown(value)} is not understood; pass an integer"
             + (f" or {rows} integers, one per row." if rows > 1 else ".")
         )
     return np.broadcast_to(array.astype(np.int64), (rows,))
@@ -239,7 +259,7 @@ def _parse_texts(option: str, value: Any, rows: int) -> tuple[str, ...]:
         or not all(isinstance(text, str) for text in texts)
     ):
         raise InvalidOptionError(
-            f"{option} {value!r:.80} is not understood; pass a text"
+            f"{option} {shown(value)} is not understood; pass a text"
             + (f" or {rows} texts, one per row." if rows > 1 else ".")
         )
     return tuple(texts)

@@ -1,4 +1,4 @@
-"""Past: what an agent has observed in its episode, shown beside what it observes now."""
+"""FrameStack: past observations of an episode, stacked beside the present one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldgpt_env.model.arguments import check_whole
 from worldgpt_env.model.cognition.choice import choose_steps
 from worldgpt_env.model.modalities import Modality
 
@@ -19,10 +20,11 @@ from .errors import ConfigurationError
 Observation = dict[str, np.ndarray]
 KNOWN = "past"
 """The key that says which past observations there are."""
+MOST_FRAMES, LONGEST = 1024, 65536  # all of them are kept in RAM, for each row
 
 
 @dataclass(frozen=True)
-class Remembering:
+class FrameStackConfig:
     """Which past observations an agent sees.
 
     Attributes:
@@ -34,22 +36,13 @@ class Remembering:
     horizon: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a memory of nothing, and a horizon that is shorter than what is seen of it."""
-        for name, value, least in (
-            ("count", self.count, 1),
-            ("horizon", self.horizon, self.count),
-        ):
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if name == "horizon" and value is None:
-                continue
-            if not whole or value < least:  # type: ignore[operator]
-                raise ConfigurationError(
-                    f"{name} of what an agent remembers is {value!r}; use a whole number from "
-                    f"{least}."
-                )
+        """Refuse a stack of nothing, and a horizon that is shorter than what is seen of it."""
+        check_whole("count of the past observations", self.count, 1, MOST_FRAMES)
+        if self.horizon is not None:
+            check_whole("horizon of the past observations", self.horizon, self.count, LONGEST)
 
 
-class Past:
+class FrameStack:
     """The observations of N episodes side by side, each ``(size,)`` numbers per key.
 
     Beside ``image`` it shows ``first_image``, that of the first moment of the episode, and
@@ -59,13 +52,13 @@ class Past:
     Args:
         space: of one observation, a Dict of one-dimensional Boxes.
         rows: episodes.
-        remembering: what is shown.
+        config: which past observations are shown.
 
     Attributes:
-        space: of one observation with what is remembered.
+        space: of one observation with the past ones.
     """
 
-    def __init__(self, space: gym.Space, rows: int, remembering: Remembering) -> None:
+    def __init__(self, space: gym.Space, rows: int, config: FrameStackConfig) -> None:
         """Remember nothing yet."""
         space = space if isinstance(space, gym.spaces.Dict) else gym.spaces.Dict()
         parts = space.spaces
@@ -76,9 +69,9 @@ class Past:
                 f"{[p.shape for p in parts.values()]}; use obs_mode='latent', or LatentObservation "
                 "around a real world, and one memory."
             )
-        self.remembering, self.rows = remembering, rows
-        self.space = remembered_space(space, remembering.count)
-        self.length = max(remembering.count, remembering.horizon or 0)
+        self.config, self.rows = config, rows
+        self.space = stacked_space(space, config.count)
+        self.length = max(config.count, config.horizon or 0)
         self._steps = np.zeros(rows, np.int64)  # observations kept of each episode
         sizes = {key: (part.shape or ())[0] for key, part in parts.items()}
         self._first = {key: np.zeros((rows, n), np.float32) for key, n in sizes.items()}
@@ -90,7 +83,7 @@ class Past:
 
     def show(self, observation: Mapping[str, np.ndarray]) -> Observation:
         """Return observations ``(N, size)`` per key with what is remembered; nothing is kept."""
-        horizon, count = self.remembering.horizon, self.remembering.count
+        horizon, count = self.config.horizon, self.config.count
         step, valid = choose_steps(torch.from_numpy(self._steps), horizon, count)
         there = valid.numpy()
         place = np.arange(self.rows)[:, None], step.numpy() % self.length
@@ -114,9 +107,9 @@ class Past:
             self._first[key] = np.where(new, observation[key], self._first[key])
         self._steps += 1
 
-    def select(self, rows: np.ndarray) -> Past:
+    def select(self, rows: np.ndarray) -> FrameStack:
         """Return the past of some rows, as copies (numbers, repeats allowed)."""
-        other = Past.__new__(Past)
+        other = FrameStack.__new__(FrameStack)
         vars(other).update(vars(self))
         other.rows, other._steps = len(rows), self._steps[rows]
         other._first = {key: part[rows] for key, part in self._first.items()}
@@ -138,7 +131,7 @@ class Past:
         self._kept = {key: parts[f"kept/{key}"] for key in self._kept}
 
 
-def remembered_space(space: gym.spaces.Dict, count: int) -> gym.spaces.Dict:
+def stacked_space(space: gym.spaces.Dict, count: int) -> gym.spaces.Dict:
     """Return the space of an observation of ``space`` with ``count`` past ones."""
     parts: dict[str, Any] = dict(space.spaces)
     parts |= {f"first_{key}": part for key, part in space.spaces.items()}
