@@ -17,7 +17,7 @@ from worldgpt_env.training.worldnet.making.cutting import (
     find_boundaries,
 )
 from worldgpt_env.training.worldnet.making.footage import Footage
-from worldgpt_env.training.worldnet.making.sound import resample, to_mono
+from worldgpt_env.training.worldnet.format.sound import resample, to_mono
 
 NEAR = 0.3  # seconds
 
