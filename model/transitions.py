@@ -93,14 +93,49 @@ class TransitionStore:
             lengths += [len(episode.rewards) + 1 for episode in group]
         if not parts:
             raise ConfigurationError("there is no episode to encode; record at least one.")
-        scenarios = tuple(sorted(set(names)))
-        numbers = torch.tensor([scenarios.index(name) for name in names])
-        counts = torch.tensor(lengths)
         tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        tensors["episode"] = torch.arange(len(names)).repeat_interleave(counts)
-        tensors["scenario"] = numbers.repeat_interleave(counts)
-        tensors["step"] = torch.cat([torch.arange(length) for length in lengths])
-        return cls.of(tensors, scenarios)
+        return cls._numbered(tensors, lengths, names)
+
+    @classmethod
+    def join(cls, stores: Sequence[TransitionStore]) -> TransitionStore:
+        """Return the episodes of several stores of one processor, numbered anew."""
+        whole: dict[str, list[Tensor]] = {}
+        masks = {m for store in stores for m in store.present}
+        for store in stores:
+            everywhere = {f"present/{m}": torch.ones(len(store), dtype=torch.bool) for m in masks}
+            for name, part in (everywhere | store.tensors()).items():
+                whole.setdefault(name, []).append(part)
+        lengths = np.concatenate([store.steps + 1 for store in stores]).tolist()
+        names = [
+            store.scenarios[number]
+            for store in stores
+            for number in store.scenario[torch.from_numpy(store.first)].tolist()
+        ]
+        tensors = {name: torch.cat(parts) for name, parts in whole.items()}
+        return cls._numbered(tensors, lengths, names)
+
+    @classmethod
+    def _numbered(
+        cls, tensors: dict[str, Tensor], lengths: list[int], names: list[str]
+    ) -> TransitionStore:
+        """Return episodes of ``lengths`` time steps, numbered in their order."""
+        scenarios = tuple(sorted(set(names)))
+        counts = torch.tensor(lengths)
+        numbers = torch.tensor([scenarios.index(name) for name in names])
+        columns = {
+            "episode": torch.arange(len(names)).repeat_interleave(counts),
+            "scenario": numbers.repeat_interleave(counts),
+            "step": torch.cat([torch.arange(length) for length in lengths]),
+        }
+        return cls.of(tensors | columns, scenarios)
+
+    def episodes(self, numbers: Sequence[int]) -> TransitionStore:
+        """Return the episodes at ``numbers``, in that order and numbered by it."""
+        spans = [torch.arange(self.first[n], self.first[n] + self.steps[n] + 1) for n in numbers]
+        names = [self.scenarios[int(self.scenario[self.first[n]])] for n in numbers]
+        rows = torch.cat(spans)
+        tensors = {name: part[rows] for name, part in self.tensors().items()}
+        return self._numbered(tensors, [len(span) for span in spans], names)
 
     @classmethod
     def pairs(

@@ -57,7 +57,10 @@ def test_events_and_rare_states_are_drawn_more_often(corridor: Path) -> None:
         return float(torch.stack([sampler.batch(i).terminated.mean() for i in range(8)]).mean())
 
     assert share(event_share=0.5) > 0.45 > share(event_share=0.0)
-    plain, rare = (WindowSampler(data, 1, 8, 0.0, 0, rarity=r).rare_weight for r in (0.0, 1.0))
+    plain, rare = (
+        np.diff(WindowSampler(data, 1, 8, 0.0, 0, rarity=r).rare_sums, prepend=0.0)
+        for r in (0.0, 1.0)
+    )
     assert np.allclose(plain, 1 / len(plain))
     states = np.concatenate([c.flatten(1).numpy() for c in data.state.values()], 1)
     kinds = len(np.unique(states[WindowSampler(data, 1, 8, 0.0, 0).acted], axis=0))
@@ -121,4 +124,4 @@ def test_impossible_settings_are_refused(corridor: Path, tmp_path: Path) -> None
         TrainConfig((corridor,), tmp_path, event_share=1.5)
     with pytest.raises(ConfigurationError, match="enormous"):
         recording = Recording.load(corridor / "recording")
-        build_model(TrainConfig((corridor,), tmp_path, preset="enormous"), recording)
+        build_model(TrainConfig((corridor,), tmp_path, preset="enormous"), recording, recording)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ from .dataset_description import (
     seal,
 )
 from .episode import Episode, RecordingError
+from .stored_observations import IN_MEMORY, StoredObservations
 
 __all__ = [
     "DATA",
@@ -105,9 +108,10 @@ def read_episodes(folder: str | Path) -> list[Episode]:
             lengths = [int(group.attrs["total_steps"]) for group in groups]
             if not lengths or sum(lengths) != metadata["total_steps"]:
                 raise RecordingError(f"{folder} holds no episode; record it again.")
+            stored = _observed_bytes(description.specs, lengths) > IN_MEMORY
             columns = {
                 key: _read_column(groups, key, [n + extra for n in lengths])
-                for key, extra in _columns(description.specs)
+                for key, extra in _columns({} if stored else description.specs)
             }
             told = [
                 _read_rest(group, length) for group, length in zip(groups, lengths, strict=True)
@@ -119,10 +123,28 @@ def read_episodes(folder: str | Path) -> list[Episode]:
             f"{path} is truncated or damaged ({error}); record it again with worldgpt collect."
         ) from error
     check = EpisodeCheck(description.specs, description.action_spec)
+    observations: Iterable[Mapping[Modality, np.ndarray]]
+    if stored:
+        observations = (
+            StoredObservations(path, f"episode_{number}", description.specs, length)
+            for number, length in enumerate(lengths)
+        )
+    else:
+        observations = _cut_observations(columns, description.specs, lengths)
+    episodes = zip(observations, _cut(columns, lengths, told), strict=True)
     return [
-        check(episode, f"{folder}, episode {number} of world {description.world!r}")
-        for number, episode in enumerate(_cut(columns, description.specs, lengths, told))
+        check(
+            dataclasses.replace(episode, observations=observed, source=(folder.resolve(), number)),
+            f"{folder}, episode {number} of world {description.world!r}",
+        )
+        for number, (observed, episode) in enumerate(episodes)
     ]
+
+
+def _observed_bytes(specs: Mapping[Modality, ModalitySpec], lengths: Sequence[int]) -> int:
+    """Return how many bytes the observations of episodes of ``lengths`` have."""
+    each = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs.values())
+    return each * (sum(lengths) + len(lengths))
 
 
 def check_dataset(folder: Path) -> Description:
@@ -220,22 +242,32 @@ def _read_rest(group: h5py.Group, steps: int) -> _Rest:
     )
 
 
-def _cut(
+def _cut_observations(
     columns: Mapping[str, np.ndarray],
     specs: Mapping[Modality, ModalitySpec],
     lengths: list[int],
-    told: list[_Rest],
+) -> Iterator[dict[Modality, np.ndarray]]:
+    """Cut the observations at the episode borders; nothing is copied."""
+    first = 0
+    for length in lengths:
+        rows = slice(first, first + length + 1)
+        yield {modality: columns[f"observations/{modality}"][rows] for modality in specs}
+        first += length + 1
+
+
+def _cut(
+    columns: Mapping[str, np.ndarray], lengths: list[int], told: list[_Rest]
 ) -> Iterator[Episode]:
-    """Cut the columns at the episode borders; nothing is copied."""
+    """Cut the other columns at the episode borders; nothing is copied."""
     rewards = _float32(columns["rewards"])
-    start, first = 0, 0  # of the steps, of the observations
+    start = 0
     for length, rest in zip(lengths, told, strict=True):
-        steps, moments = slice(start, start + length), slice(first, first + length + 1)
+        steps = slice(start, start + length)
         terminated, truncated = (
             _end(columns[name][steps], name) for name in ("terminations", "truncations")
         )
         yield Episode(
-            {modality: columns[f"observations/{modality}"][moments] for modality in specs},
+            {},
             columns["actions"][steps],
             rewards[steps],
             terminated,
@@ -244,7 +276,7 @@ def _cut(
             rest.present,
             rest.scenario,
         )
-        start, first = start + length, first + length + 1
+        start += length
 
 
 def _float32(rewards: np.ndarray) -> np.ndarray:

@@ -160,3 +160,9 @@ def check_sum(path: Path, metadata: Mapping[str, Any]) -> None:
             f"{path} is truncated or damaged, or was changed after it was written; record it again "
             "with worldgpt collect. To change one: Recording.load, then save to a new folder."
         )
+
+
+def count_episodes(folder: Path) -> int:
+    """Return the number of episodes of the dataset in ``folder``."""
+    metadata, _ = read_metadata(folder)
+    return int(metadata["total_episodes"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -35,9 +37,10 @@ class Episode:
         present: per modality ``(T + 1,)`` bool, which moments have it; a modality that is not
             named here is there in all of them. What is absent holds zeros that nothing reads.
         scenario: what kind of episode it is, such as the game; "" if there is one kind.
+        source: the dataset that it was read from, and its number there; None for others.
     """
 
-    observations: dict[Modality, np.ndarray]
+    observations: Mapping[Modality, np.ndarray]
     actions: np.ndarray
     rewards: np.ndarray
     terminated: bool
@@ -45,6 +48,7 @@ class Episode:
     seed: int
     present: dict[Modality, np.ndarray] = field(default_factory=dict)
     scenario: str = ""
+    source: tuple[Path, int] | None = None
 
     def __len__(self) -> int:
         """Return the number of steps."""
@@ -62,6 +66,7 @@ class Episode:
             terminated=False,
             truncated=True,
             present={m: there[: steps + 1] for m, there in self.present.items()},
+            source=None,
         )
 
     @property

@@ -18,6 +18,7 @@ from worldgpt_env.model.safe_io import RunLock
 from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 
+from .encoding import encode_recording
 from .recording import Recording
 from .stopwatch import Stopwatch
 from .worldnet.format.load import load_recording
@@ -95,7 +96,7 @@ def knowledge_from(
     The number of an episode is its place in the recording, also of those that are not drawn: a
     query that names one is given nothing of what happened in it.
     """
-    store = TransitionStore.encode(model.processor, recording.episodes)
+    store = encode_recording(model.processor, recording)
     return knowledge_of(model, store, per_scenario, distinct=distinct, seed=seed)
 
 

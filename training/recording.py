@@ -18,40 +18,11 @@ from worldgpt_env.model.safe_io import RunLock
 from .data_checks import EpisodeCheck, check_options, check_recording
 from .dataset import Description, read_description, read_episodes, write_dataset
 from .episode import Episode, RecordingError
+from .stored_observations import IN_MEMORY, StoredObservations
 
-__all__ = ["Episode", "Recording", "RecordingError", "Transitions"]
+__all__ = ["Episode", "Recording", "RecordingError"]
 
 Paths = str | Path | Sequence[str | Path]
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """All steps of a recording in one row each; ``N`` steps, ``M`` moments.
-
-    Attributes:
-        observations: per modality ``(M, *shape)``, all moments of all episodes.
-        before: ``(N,)`` int64, the moment in which the action was taken; the next one is
-            ``before + 1``.
-        actions: ``(N,)`` or ``(N, n)``.
-        rewards: ``(N,)`` float32.
-        terminated: ``(N,)`` bool, the world ended with this step.
-        truncated: ``(N,)`` bool, the episode was cut after this step.
-        episode: ``(N,)`` int32, the number of the episode.
-        step: ``(N,)`` int32, the number of the step in its episode.
-    """
-
-    observations: dict[Modality, np.ndarray]
-    before: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    episode: np.ndarray
-    step: np.ndarray
-
-    def __len__(self) -> int:
-        """Return the number of steps."""
-        return len(self.actions)
 
 
 @dataclass
@@ -194,28 +165,23 @@ class Recording:
                 break
         return self._with(chosen)
 
-    def transitions(self) -> Transitions:
-        """Return all steps in one row each; observations are copied once."""
-        lengths = np.array([len(episode) for episode in self.episodes])
-        steps = np.concatenate([np.arange(length) for length in lengths])  # (N,)
-        episode = np.repeat(np.arange(len(lengths)), lengths)  # (N,)
-        first = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])  # moment at which each begins
-        last = steps == lengths[episode] - 1  # (N,)
-        ends = [(e.terminated, e.truncated) for e in self.episodes]
-        terminated, truncated = np.array(ends, bool).T
-        return Transitions(
-            {
-                modality: np.concatenate([e.observations[modality] for e in self.episodes])
-                for modality in self.specs
-            },
-            first[episode] + steps,
-            np.concatenate([e.actions for e in self.episodes]),
-            np.concatenate([e.rewards for e in self.episodes]),
-            last & terminated[episode],
-            last & truncated[episode],
-            episode.astype(np.int32),
-            steps.astype(np.int32),
-        )
+    def in_memory(self, seed: int = 0) -> Recording:
+        """Return the recording with its observations in memory.
+
+        Of one that lies on disk because it is larger than ``IN_MEMORY``, these are as many whole
+        episodes as fit, in random order: enough to train codecs.
+        """
+        if not any(isinstance(e.observations, StoredObservations) for e in self.episodes):
+            return self
+        chosen, size = [], 0
+        for number in np.random.default_rng(seed).permutation(len(self.episodes)):
+            episode = self.episodes[number]
+            read = dataclasses.replace(episode, observations=dict(episode.observations))
+            size += read.nbytes
+            if chosen and size > IN_MEMORY:
+                break
+            chosen.append(read)
+        return self._with(chosen)
 
     def _with(self, episodes: list[Episode]) -> Recording:
         return dataclasses.replace(self, episodes=episodes)

@@ -27,6 +27,7 @@ from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
 from .card import write_card
+from .encoding import encode_part, encode_recording
 from .histories import LONGEST
 from .identity import identity_of
 from .observers import ProgressObserver
@@ -187,13 +188,15 @@ def _train(config: TrainConfig, run: Path, observer: Observer) -> dict[str, Any]
     learned, held_out = recording.split(config.held_out, config.seed)
     learned = learned.sample(config.share, config.seed)
     torch.manual_seed(config.seed)
-    model = build_model(config, learned).to(config.device)
+    shown = learned.in_memory(config.seed)
+    model = build_model(config, learned, shown).to(config.device)
     trainer = Trainer(model, run / "state", observer, settings=config.identity(whole))
-    train_codecs(config, model, learned, trainer)
+    train_codecs(config, model, shown, trainer)
     model.eval()
-    health = check_codecs(model, held_out)
+    health = check_codecs(model, held_out.in_memory(config.seed))
+    store = encode_recording(model.processor, recording)
     data, checked = (
-        TransitionStore.encode(model.processor, part.episodes) for part in (learned, held_out)
+        encode_part(model.processor, store, recording, part) for part in (learned, held_out)
     )
     curriculum = config.curriculum(list(model.specs))
     train_dynamics(config, model, data, checked, curriculum, trainer)
@@ -220,8 +223,14 @@ def _train(config: TrainConfig, run: Path, observer: Observer) -> dict[str, Any]
     return summary
 
 
-def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
-    """Return a new model of the preset's size for the recorded world, or the one to start from."""
+def build_model(config: TrainConfig, recording: Recording, shown: Recording) -> WorldGPT:
+    """Return a new model of the preset's size for the recorded world, or the one to start from.
+
+    Args:
+        config: of the training.
+        recording: what is learned from.
+        shown: as much of it as codecs are trained on.
+    """
     if config.init is not None:
         return WorldGPT.from_pretrained(config.init)
     shared = None if config.codecs_from is None else WorldGPT.from_pretrained(config.codecs_from)
@@ -249,8 +258,8 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
     if shared is not None:
         model.processor.load_state_dict(shared.processor.state_dict())
         return model
-    for modality in filter(lambda m: has(recording, m), recording.specs):
-        now, _ = sample_moments(recording, modality, 0, 2048, config.seed + 1)
+    for modality in filter(lambda m: has(shown, m), recording.specs):
+        now, _ = sample_moments(shown, modality, 0, 2048, config.seed + 1)
         model.codec(modality).fit_statistics(now)
     return model
 

@@ -26,6 +26,7 @@ from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
+from .encoding import encode_recording
 from .histories import LONGEST, SHORTEST, Histories
 from .identity import identity_of
 from .observers import ProgressObserver
@@ -111,7 +112,7 @@ def _tune(config: TuneConfig, run: Path, observer: Observer) -> dict[str, Any]:
     recording = load_recording(list(config.data))
     settings = identity_of(config, recording, free=())
     recording = recording.of(config.scenarios)
-    data = TransitionStore.encode(model.processor, recording.episodes)
+    data = encode_recording(model.processor, recording)
     sources: list[tuple[Source, tuple[int, int]]] = [
         (_remembered(data, config.horizon), (config.shortest, config.longest))
     ]

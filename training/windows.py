@@ -51,8 +51,9 @@ class WindowSampler:
         self.data, self.length, self.rows, self.seed = data, length, rows, seed
         self.levels, self.blurred = levels or {}, blurred
         self.acted = data.begins.numpy()
-        self.rare_weight = self._rarity(rarity)
-        self.event, self.event_weight = self._events()
+        self.rare_sums = _sums(self._rarity(rarity))
+        self.event, event_weight = self._events()
+        self.event_sums = _sums(event_weight)
         self.events = int(event_share * rows) if len(self.event) else 0
 
     def _rarity(self, exponent: float) -> np.ndarray:
@@ -95,10 +96,10 @@ class WindowSampler:
     def moments(self, update: int) -> tuple[Tensor, Tensor]:
         """Return the moments of the windows of ``update``, ``(B, T + 1)``, and which are valid."""
         generator = np.random.default_rng([self.seed, update])
-        anywhere = generator.choice(self.acted, self.rows - self.events, p=self.rare_weight)
+        anywhere = self.acted[_draw(generator, self.rare_sums, self.rows - self.events)]
         inside = anywhere.astype(np.int64)  # (B,) a moment in each window
         if self.events:
-            event = generator.choice(self.event, self.events, p=self.event_weight)
+            event = self.event[_draw(generator, self.event_sums, self.events)]
             inside = np.concatenate([inside, event]).astype(np.int64)
         episode = np.searchsorted(self.data.first, inside, side="right") - 1
         begin = inside - generator.integers(0, self.length, self.rows)
@@ -115,6 +116,17 @@ class WindowSampler:
             m: x if x.is_floating_point() else blur(x, self.levels[m], self.blurred, generator)
             for m, x in state.items()
         }
+
+
+def _sums(weight: np.ndarray) -> np.ndarray:
+    """Return the running sums of ``weight``, made once: a draw then costs no pass over all."""
+    sums = np.cumsum(weight)
+    return sums / sums[-1] if len(sums) else sums
+
+
+def _draw(generator: np.random.Generator, sums: np.ndarray, count: int) -> np.ndarray:
+    """Draw ``count`` places by their weights, the same ones as ``generator.choice(p=...)``."""
+    return sums.searchsorted(generator.random(count), side="right")
 
 
 def described(batch: Batch) -> Batch:

@@ -15,6 +15,7 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality, VectorSpec
 from worldgpt_env.model.transitions import TransitionStore
 
+from ..encoding import encode_recording
 from ..recording import Recording
 from ..results_io import Figures, Result, to_json
 from ..tables import markdown_table, number
@@ -95,7 +96,7 @@ def evaluate_fidelity(config: FidelityConfig) -> FidelityResult:
             f"the recording is of {recording.world!r} and the model {config.model} of "
             f"{model.config.world!r} (or of other options); record that world: worldgpt collect"
         )
-    data = TransitionStore.encode(model.processor, recording.episodes)
+    data = encode_recording(model.processor, recording)
     scores = step_scores(model, recording, data, _picture_hashes(config.seen))
     for ahead, predictions in predict_open_loop(model, data, config.horizons).items():
         scores |= open_loop_scores(model, recording, data, predictions, ahead)

@@ -16,6 +16,7 @@ from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.transitions import TransitionStore
 
 from ..balanced import balanced_rows
+from ..encoding import encode_recording
 from ..recording import Recording
 from .metrics import cosine
 from .observations import CHUNK
@@ -53,7 +54,7 @@ class RecordedSequences:
 
         An episode is cut from its first transition on; what is left over at its end is no sequence.
         """
-        data = TransitionStore.encode(model.processor, recording.episodes)
+        data = encode_recording(model.processor, recording)
         cuts = [np.arange(0, steps - length + 1, length) for steps in data.steps]
         episode = np.repeat(np.arange(len(cuts)), [len(part) for part in cuts])
         rows = balanced_rows([recording.episodes[e].scenario for e in episode], count, seed)

@@ -8,10 +8,10 @@ import numpy as np
 import soundfile
 
 from ..format.gate import MediaError, MediaLimits, decoding, resolve
+from ..format.sound import MelBands, resample, to_mono
 from ..format.structure import check_wave
 from ..format.video import CONTAINERS, VideoReader, within
 from .cutting import Signals
-from ..format.sound import MelBands, resample, to_mono
 
 RECORDING = MediaLimits(frames=2**31, seconds=1e6)  # of parts of one, more are never in memory
 RATE = 10  # moments a second that are looked at for cuts
