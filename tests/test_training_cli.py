@@ -17,7 +17,7 @@ from worldgpt_env.model.errors import CheckpointError
 from worldgpt_env.policies.store import read_policy
 from worldgpt_env.training import imagination
 from worldgpt_env.training.cli import main
-from worldgpt_env.training.figures import write_json
+from worldgpt_env.training.results_io import write_json
 from worldgpt_env.worlds import register_world
 
 

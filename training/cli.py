@@ -14,25 +14,11 @@ from typing import Any
 from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
 from worldgpt_env.model.safe_io import RunLock
 
+from .commands.catalogue import COMMANDS
 from .commands.table import add_commands
 from .commands.worldnet import add_worldnet
 from .parsers import LateParser
 from .results_io import Figures, write_json
-
-COMMANDS = {
-    "demo": "train in a dream, judge in the real world, film both (three minutes)",
-    "collect": "record a real world; repeat to go on",
-    "train": "learn a world from recordings; repeat to go on",
-    "knowledge": "make a knowledge base of recordings",
-    "tune": "teach a model to read memories and knowledge; repeat to go on",
-    "dream": "train an agent in a dream; repeat to go on",
-    "evaluate": "judge a policy in the real world (--policy), a model on a recording (--data), "
-    "or on every combination of modalities (worldgpt evaluate worldnet)",
-    "dyna": "rounds of recording, learning and dreaming; repeat to go on",
-    "direct": "train the same agent in the real world instead: the control of a dream",
-    "speed": "measure imagined steps per CPU-second",
-    "info": "print versions, worlds and devices",
-}
 
 
 class Terminated(KeyboardInterrupt):

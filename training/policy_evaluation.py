@@ -88,18 +88,15 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class PolicyResult:
-    """What happened in each episode, ``(E,)``.
+    """What happened in each episode, ``(E,)`` each.
 
-    Attributes:
-        returns: sums of rewards.
-        lengths: steps.
-        successes: the world says so in ``info["is_success"]``; otherwise an episode succeeds when
-            the world itself ends it with a positive reward (not death, not the time limit).
+    Of a success the world says so in ``info["is_success"]``; otherwise an episode succeeds when the
+    world itself ends it with a positive reward (not death, not the time limit).
     """
 
-    returns: np.ndarray
-    lengths: np.ndarray
-    successes: np.ndarray
+    returns: np.ndarray  # sums of rewards
+    lengths: np.ndarray  # steps
+    successes: np.ndarray  # bool
 
     def to_json(self) -> dict[str, Any]:
         """Return means with 95 % intervals; one return alone has none."""
@@ -136,7 +133,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         policy, see = _agent(config, known, world)
     finally:
         world.close()
-    result = evaluate_policy(
+    result = evaluate_episodes(
         policy,
         lambda: make_world(known.world, **options),
         see,
@@ -223,7 +220,7 @@ class _Traced:
         return found
 
 
-def evaluate_policy(
+def evaluate_episodes(
     policy: Predictor,
     open_world: Callable[[], World],
     see: See,

@@ -27,6 +27,14 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.{digits}f}"
 
 
+def demo_text(report: Mapping[str, Any]) -> str:
+    """Return the table of :func:`~worldgpt_env.training.demo.demo`, and where the rest lies."""
+    return (
+        f"\n{report['table']}\n\nreal beside dream:  {report['gif']}\n"
+        f"curves:             tensorboard --logdir {report['tensorboard']}"
+    )
+
+
 def dyna_table(report: Mapping[str, Any]) -> str:
     """Return the table of :func:`~worldgpt_env.training.dyna.dyna`."""
     rows, real_steps = [], 0

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ..results_io import Figures
+from .options import add_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="or a json file")
-    parser.add_argument("--check", action="store_true", help="read every media file too")
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw some transitions")
-    parser.add_argument("--rows", type=int, help="of the sheet; default: 8")
-    parser.add_argument("--seed", type=int, help="of the sheet")
-    parser.add_argument("--split", help="of the sheet; default: train")
+    add_options(parser, "worldnet.inspection.InspectConfig")
 
 
 def run(**options: Any) -> Figures:

@@ -28,21 +28,15 @@ BASELINES = ("copy", "mean_next", "nearest", "static")
 class OutputScores:
     """One output of one combination.
 
-    Attributes:
-        combination: what was read and predicted.
-        output: the modality that is evaluated.
-        rows: ``(n,)`` int64, the held-out transitions that the combination allows.
-        scores: metrics per row ``(n,)`` float64, NaN where there is none: ``cosine`` and those of
-            the baselines, all centred; ``raw`` and ``raw_copy``, as the paper has them;
-            ``retrieval``, ``retrieval_copy`` and ``chance``.
-        decoded: metrics of observations as pairs ``(k, 2)``, of the rows that were decoded.
+    The scores are ``cosine`` and the cosines of the :data:`BASELINES`, all centred; ``raw`` and
+    ``raw_copy``, not centred, as the paper has them; ``retrieval``, ``retrieval_copy``, ``chance``.
     """
 
     combination: Combination
     output: Modality
-    rows: np.ndarray
-    scores: dict[str, np.ndarray]
-    decoded: dict[str, Compared[np.ndarray]] = field(default_factory=dict)
+    rows: np.ndarray  # (n,) int64, the held-out transitions that the combination allows
+    scores: dict[str, np.ndarray]  # (n,) float64 each, NaN where there is none
+    decoded: dict[str, Compared[np.ndarray]] = field(default_factory=dict)  # pairs (k, 2)
 
 
 @dataclass(frozen=True)
@@ -54,13 +48,9 @@ class Candidates:
 
     @classmethod
     def draw(cls, present: np.ndarray, scenario: np.ndarray, count: int, seed: int) -> Candidates:
-        """Draw for each row up to ``count - 1`` others of its scenario; the row itself is first.
+        """Draw for each row up to ``K - 1 = count - 1`` others of its scenario; it is the first.
 
-        Args:
-            present: ``(N,)`` bool, rows that have a next state.
-            scenario: ``(N,)`` names.
-            count: ``K``.
-            seed: of the draws.
+        ``present`` ``(N,)`` bool says which rows have a next state, ``scenario`` ``(N,)`` whose.
         """
         generator = np.random.default_rng(seed)
         rows = np.tile(np.arange(len(present))[:, None], (1, count))

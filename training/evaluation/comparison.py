@@ -15,11 +15,12 @@ from worldgpt_env.model.errors import ConfigurationError
 from ..intervals import difference_interval, mean_interval, percentile_interval
 from ..results_io import MERGED, Result
 from ..tables import markdown_table, number
-from .estimates import Estimate, Estimates, show_estimate
+from .estimates import Bounds, Estimate, show_estimate
 from .results import KEPT_DRAWS
 
 GROUPS = ("classes", "combinations")
-Bounds = tuple[float, float]
+Stored = Mapping[str, Any]
+"""An evaluation, as its JSON file has it."""
 
 
 @dataclass(frozen=True)
@@ -47,139 +48,38 @@ class CompareConfig:
 
 
 @dataclass(frozen=True)
-class StoredEvaluation:
-    """What a comparison needs of an evaluation.
-
-    Attributes:
-        models: that were evaluated.
-        test: a word that evaluations of the same held-out transitions share, and their seed.
-        estimates: per group (classes, combinations) and member the figures that are compared.
-        draws: per class and figure the bootstrap draws ``1 + S``; None where nothing was measured.
-    """
-
-    models: list[str]
-    test: tuple[str, int]
-    estimates: dict[str, dict[str, Estimates]]
-    draws: dict[str, dict[str, list[float | None]]]
-
-    @classmethod
-    def read(cls, path: Path) -> StoredEvaluation:
-        """Read a file of ``worldgpt worldnet evaluate --json``.
-
-        Raises:
-            ConfigurationError: it cannot be read, or holds something else.
-        """
-        try:
-            stored = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{path} cannot be read: {error}.") from error
-        try:
-            estimates = {
-                group: {
-                    name: {figure: _estimate(part.get(figure)) for figure in KEPT_DRAWS}
-                    for name, part in stored[group].items()
-                }
-                for group in GROUPS
-            }
-            test = stored["test"], stored["seed"]
-            return cls(list(stored["models"]), test, estimates, dict(stored["draws"]))
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ConfigurationError(
-                f"{path} holds no evaluation; write one with: worldgpt worldnet evaluate ... "
-                f"--json {path}"
-            ) from error
-
-
-def _estimate(stored: Mapping[str, Any] | None) -> Estimate | None:
-    return None if stored is None else Estimate(stored["value"], None, None, tuple(stored["each"]))
-
-
-@dataclass(frozen=True)
 class Difference(Result):
-    """A figure of two evaluations.
+    """A figure of two evaluations, None where it has no value.
 
-    Attributes:
-        first: its value in the first; None if nothing was measured.
-        second: likewise.
-        difference: second less first.
-        episodes: 95 % bounds from the bootstrap draws; of classes only.
-        models: 95 % bounds over models, two of each at least: Student's t of the differences where
-            both have the same models, as with and without knowledge, and else Welch's t.
+    The bounds over ``episodes`` come from the bootstrap draws, which only classes have; those over
+    ``models`` need two of each: Student's t of the differences where both evaluations are of the
+    same models, as with and without knowledge, and else Welch's t.
     """
 
     first: float | None
     second: float | None
-    difference: float | None = None
+    difference: float | None = None  # second less first
     episodes: Bounds | None = None
     models: Bounds | None = None
 
-    def show(self) -> str:
+    def __str__(self) -> str:
         """Return the difference with its bounds."""
         if self.difference is None:
             return "–"
         return show_estimate(Estimate(self.difference, self.episodes, self.models, ()), sign="+")
 
 
+Differences = dict[str, dict[str, Difference]]
+"""Per class or combination those of :data:`~.results.KEPT_DRAWS`."""
+
+
 @dataclass(frozen=True)
 class Comparison(Result):
-    """An evaluation compared with the first one.
+    """An evaluation compared with the first one, per group of :data:`GROUPS`."""
 
-    Attributes:
-        paired: both are of the same held-out transitions.
-        same_models: both are of the same models.
-        groups: per group (classes, combinations) and member the differences of each figure.
-    """
-
-    paired: bool
+    paired: bool  # both are of the same held-out transitions
     same_models: bool
-    groups: dict[str, dict[str, dict[str, Difference]]] = field(metadata=MERGED)
-
-    @classmethod
-    def of(cls, first: StoredEvaluation, second: StoredEvaluation) -> Comparison:
-        """Compare ``second`` with ``first``."""
-        paired, same = first.test == second.test, first.models == second.models
-        groups: dict[str, dict[str, dict[str, Difference]]] = {}
-        for group in GROUPS:
-            one, other = first.estimates[group], second.estimates[group]
-            groups[group] = {name: {} for name in one if name in other}
-            for name, found in groups[group].items():
-                for figure in KEPT_DRAWS:
-                    sides = one[name][figure], other[name][figure]
-                    draws = [part.draws.get(name, {}).get(figure) for part in (first, second)]
-                    episodes = _over_episodes(draws, paired) if group == "classes" else None
-                    found[figure] = _difference(*sides, episodes, same)
-        return cls(paired, same, groups)
-
-
-def _difference(
-    one: Estimate | None, other: Estimate | None, episodes: Bounds | None, same_models: bool
-) -> Difference:
-    """Return the difference of two estimates, with its bounds over models."""
-    values = [None if part is None else part.value for part in (one, other)]
-    if one is None or other is None:
-        return Difference(*values)
-    models = None
-    if min(len(one.each), len(other.each)) > 1:
-        over = (
-            mean_interval(np.subtract(other.each, one.each))
-            if same_models
-            else difference_interval(one.each, other.each)
-        )
-        models = over.low, over.high
-    return Difference(*values, other.value - one.value, episodes, models)
-
-
-def _over_episodes(draws: Sequence[Sequence[float | None] | None], paired: bool) -> Bounds | None:
-    """Return the bounds of the differences of bootstrap draws; None if a side has none."""
-    if not (draws[0] and draws[1]):
-        return None
-    size = min(len(draws[0]), len(draws[1]))
-    first, second = (np.array(part, np.float64)[:size] for part in draws)
-    if not paired:  # draw n of both resamples the same places in the list of episodes: shuffle one
-        order = np.random.default_rng(0).permutation(size - 1) + 1
-        second = np.concatenate([second[:1], second[order]])
-    interval = percentile_interval(second - first)
-    return None if interval is None else (interval.low, interval.high)
+    groups: dict[str, Differences] = field(metadata=MERGED)
 
 
 @dataclass(frozen=True)
@@ -194,14 +94,13 @@ class ComparisonResult(Result):
         header = [group, self.first]
         for name, part in self.others.items():
             header += [name, f"{name} less {self.first}" + ", paired" * part.paired]
+        groups = [part.groups[group] for part in self.others.values()]
         rows = []
-        for name in next(iter(self.others.values())).groups[group]:
-            parts = [x.groups[group][name] for x in self.others.values() if name in x.groups[group]]
-            if len(parts) == len(self.others):
-                row = [name, number(parts[0][figure].first, 2)]
-                for part in parts:
-                    row += [number(part[figure].second, 2), part[figure].show()]
-                rows.append(row)
+        for name in groups[0]:
+            if all(name in members for members in groups):
+                parts = [members[name][figure] for members in groups]
+                cells = [text for part in parts for text in (number(part.second, 2), str(part))]
+                rows.append([name, number(parts[0].first, 2), *cells])
         return markdown_table(header, rows)
 
 
@@ -211,6 +110,82 @@ def compare(config: CompareConfig) -> ComparisonResult:
     Raises:
         ConfigurationError: a file is none of an evaluation.
     """
-    files = dict(zip(config.names, map(StoredEvaluation.read, config.files), strict=True))
-    first, *others = files
-    return ComparisonResult(first, {n: Comparison.of(files[first], files[n]) for n in others})
+    stored = dict(zip(config.names, map(_read, config.files), strict=True))
+    first, *others = stored
+    return ComparisonResult(first, {name: _compare(stored[first], stored[name]) for name in others})
+
+
+def report(result: ComparisonResult) -> str:
+    """Return all tables, under a line that says how to read the brackets."""
+    titles = {"skill": "Skill over copying", "skill_allowed": "Skill over the best allowed"}
+    tables = [
+        f"{title}\n\n{result.table(group, figure)}"
+        for figure, title in titles.items()
+        for group in GROUPS
+    ]
+    brackets = (
+        "[a, b]: 95 % over held-out episodes (cluster bootstrap); {a, b}: 95 % over models "
+        "(Student's t where both judge the same models, else Welch's)."
+    )
+    return "\n\n".join([brackets, *tables])
+
+
+def _read(path: Path) -> Stored:
+    try:
+        stored = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
+    needed = {"test": str, "seed": int, "models": list, "draws": dict} | dict.fromkeys(GROUPS, dict)
+    if not isinstance(stored, dict) or not all(
+        isinstance(stored.get(name), kind) for name, kind in needed.items()
+    ):
+        raise ConfigurationError(
+            f"{path} holds no evaluation; write one with: worldgpt worldnet evaluate ... --json "
+            f"{path}"
+        )
+    return stored
+
+
+def _compare(first: Stored, second: Stored) -> Comparison:
+    paired = first["test"] == second["test"] and first["seed"] == second["seed"]
+    same = first["models"] == second["models"]
+    groups: dict[str, Differences] = {}
+    for group in GROUPS:
+        groups[group] = {name: {} for name in first[group] if name in second[group]}
+        for name, found in groups[group].items():
+            for figure in KEPT_DRAWS:
+                sides = [part[group][name].get(figure) for part in (first, second)]
+                draws = [part["draws"].get(name, {}).get(figure) for part in (first, second)]
+                bounds = _over_episodes(draws, paired) if group == "classes" else None
+                found[figure] = _difference(*sides, bounds, same)
+    return Comparison(paired, same, groups)
+
+
+def _difference(
+    one: Stored | None, other: Stored | None, episodes: Bounds | None, same_models: bool
+) -> Difference:
+    """Return the difference of two stored estimates, with its bounds over models."""
+    values = [None if part is None else part["value"] for part in (one, other)]
+    if one is None or other is None:
+        return Difference(*values)
+    models = None
+    if min(len(one["each"]), len(other["each"])) > 1:
+        if same_models:
+            over = mean_interval(np.subtract(other["each"], one["each"]))
+        else:
+            over = difference_interval(one["each"], other["each"])
+        models = over.low, over.high
+    return Difference(*values, other["value"] - one["value"], episodes, models)
+
+
+def _over_episodes(draws: Sequence[Sequence[float | None] | None], paired: bool) -> Bounds | None:
+    """Return the bounds of the differences of bootstrap draws; None if a side has none."""
+    if not (draws[0] and draws[1]):
+        return None
+    size = min(len(draws[0]), len(draws[1]))
+    first, second = (np.array(part, np.float64)[:size] for part in draws)
+    if not paired:  # draw n of both takes the same places in their lists of episodes: shuffle one
+        order = np.random.default_rng(0).permutation(size - 1) + 1
+        second = np.concatenate([second[:1], second[order]])
+    interval = percentile_interval(second - first)
+    return None if interval is None else (interval.low, interval.high)

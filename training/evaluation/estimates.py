@@ -14,25 +14,22 @@ from ..results_io import Result
 
 Draws = dict[str, np.ndarray]
 """Per figure ``(1 + S,)`` float64: the estimate, then its value in each bootstrap draw."""
+Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Estimate(Result):
-    """A figure with both of its intervals.
+    """A mean over models with both of its 95 % intervals.
 
-    Attributes:
-        value: mean over the models.
-        episodes: 95 % bounds if other episodes had been held out (stratified cluster bootstrap);
-            None if there was nothing to draw.
-        models: 95 % bounds if other models had been trained (Student's t over models); None for one
-            model.
-        each: the value of each model.
+    The bounds over ``episodes`` say what other held-out episodes would have given (stratified
+    cluster bootstrap), None if there was nothing to draw; those over ``models`` what other models
+    would have (Student's t), None of one model.
     """
 
     value: float
-    episodes: tuple[float, float] | None
-    models: tuple[float, float] | None
-    each: tuple[float, ...]
+    episodes: Bounds | None
+    models: Bounds | None
+    each: tuple[float, ...]  # the value of each model
 
     @classmethod
     def of(cls, draws: Sequence[np.ndarray]) -> Estimate | None:
@@ -61,21 +58,21 @@ def estimate(draws: Sequence[Draws]) -> Estimates:
 
 
 def show_estimate(
-    estimate: Estimate | None,
+    part: Estimate | None,
     scale: float = 1,
     digits: int = 2,
     intervals: bool = True,
     sign: str = "",
 ) -> str:
     """Return an estimate times ``scale``, its bounds over episodes [] and models {}, or a dash."""
-    if estimate is None:
+    if part is None:
         return "–"
 
     def text(value: float) -> str:
         return f"{round(value * scale, digits) + 0.0:{sign}.{digits}f}"  # never "-0.00"
 
-    found = text(estimate.value)
-    for bounds, pair in ((estimate.episodes, "[]"), (estimate.models, "{}")):
+    found = text(part.value)
+    for bounds, pair in ((part.episodes, "[]"), (part.models, "{}")):
         if intervals and bounds is not None:
             found += f" {pair[0]}{text(bounds[0])}, {text(bounds[1])}{pair[1]}"
     return found
@@ -93,40 +90,29 @@ def average_draws(parts: Iterable[Mapping[str, np.ndarray]]) -> Draws:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Draws of ``E`` held-out episodes, whole and within their scenarios.
+    """Draws of ``E`` held-out episodes, whole and within their scenarios."""
 
-    Attributes:
-        weights: ``(1 + S, E)``, how often each episode counts in each draw; once in the first.
-        episode: ``(N,)``, which of the ``E`` each row is of.
-        scenarios: of each episode.
-    """
-
-    weights: np.ndarray
-    episode: np.ndarray
-    scenarios: tuple[str, ...]
+    weights: np.ndarray  # (1 + S, E), how often each episode counts; once in the first draw
+    episode: np.ndarray  # (N,), which of the E each row is of
+    scenarios: tuple[str, ...]  # of each of the E
 
     @classmethod
     def draw(
         cls, episode: np.ndarray, scenarios: Sequence[str], draws: int, seed: int
     ) -> Bootstrap:
-        """Draw ``draws`` times from the episodes of rows.
+        """Draw ``draws`` times from the episodes of rows, ``(N,)`` numbers.
 
-        Args:
-            episode: ``(N,)`` number of the episode of each row.
-            scenarios: of every episode, by its number.
-            draws: ``S``.
-            seed: the same seed draws the same episodes.
+        ``scenarios`` names that of every episode, by its number; the same seed draws the same.
         """
         numbers, own = np.unique(episode, return_inverse=True)
         names = tuple(scenarios[number] for number in numbers)
         return cls(cluster_weights(names, draws, seed), own, names)
 
     def within(self, scenario: str) -> Bootstrap:
-        """Return the draws of the episodes of one scenario; without any if it has but one."""
+        """Return the draws of the episodes of one scenario; none but the first if it has one."""
         chosen = np.array(self.scenarios) == scenario
-        return replace(
-            self, weights=(self.weights if chosen.sum() > 1 else self.weights[:1]) * chosen
-        )
+        weights = self.weights if chosen.sum() > 1 else self.weights[:1]
+        return replace(self, weights=weights * chosen)
 
     def mean(self, values: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the mean of ``values`` ``(n,)`` of ``rows`` in each draw, NaN rows left out."""

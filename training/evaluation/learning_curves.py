@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,38 +63,34 @@ class CurvesConfig:
 
 @dataclass(frozen=True)
 class RecipeCurves(Result):
-    """The curves of one recipe and class.
-
-    Attributes:
-        runs: how many.
-        final: the last loss.
-        rise: the largest rise after the minimum.
-        less: the last loss less that of the first recipe, run by run in the order in which they
-            were named (Student's t; Welch's if there are not as many); None of the first itself.
-    """
+    """How the curves of one recipe and class end; intervals are over its runs."""
 
     runs: int
     final: Interval
     rise: Interval
-    less: Interval | None
+    less: Interval | None  # the final loss less that of the first recipe; None of the first itself
 
     @classmethod
-    def of(cls, curves: Sequence[Curve], first: Sequence[Curve] | None) -> RecipeCurves:
-        """Measure ``curves`` and compare them with those of the ``first`` recipe."""
-        finals, less = [curve.final for curve in curves], None
-        if first is not None:  # runs of one seed saw the same data, so they are paired
-            others = [curve.final for curve in first]
-            if len(others) == len(finals):
-                less = mean_interval(np.subtract(finals, others))
-            else:
-                less = difference_interval(others, finals)
+    def of(cls, curves: Sequence[Curve], first: Sequence[Curve]) -> RecipeCurves:
+        """Measure ``curves`` and compare them with those of the ``first`` recipe.
+
+        Runs of one seed saw the same data, so they are paired in the order in which they were named
+        (Student's t); if there are not as many, the difference is Welch's.
+        """
+        finals, others = ([curve.final for curve in side] for side in (curves, first))
+        if curves is first:
+            less = None
+        elif len(finals) == len(others):
+            less = mean_interval(np.subtract(finals, others))
+        else:
+            less = difference_interval(others, finals)
         rise = mean_interval([curve.rise for curve in curves])
         return cls(len(curves), mean_interval(finals), rise, less)
 
 
 @dataclass(frozen=True)
 class CurvesResult(Result):
-    """Per class and recipe how the curves end, and where they are drawn."""
+    """How the curves end, per class and recipe, and where they are drawn."""
 
     classes: dict[str, dict[str, RecipeCurves]]
     picture: str
@@ -106,18 +102,18 @@ class CurvesResult(Result):
             for name, part in recipes.items():
                 shown = map(_show, (part.final, part.rise, part.less))
                 rows.append([kind.replace("_", " to "), name, str(part.runs), *shown])
-        header = [
-            "class",
-            "recipe",
-            "runs",
-            "final held-out loss",
-            "largest rise after the minimum",
-        ]
-        return markdown_table([*header, f"less {rows[0][1]}"], rows)
+        header = ["class", "recipe", "runs", "final held-out loss"]
+        header += ["largest rise after the minimum", f"less {rows[0][1]}"]
+        return markdown_table(header, rows)
+
+
+def report(result: CurvesResult) -> str:
+    """Return what is printed."""
+    return f"[a, b]: 95 % over runs.\n\n{result.table()}\n\npicture: {result.picture}"
 
 
 def _show(interval: Interval | None) -> str:
-    """Return a mean with its bounds; of one run alone it has none."""
+    """Return a mean with its bounds, which one run alone has not."""
     if interval is None:
         return "–"
     bounds = f" [{interval.low:.3f}, {interval.high:.3f}]" if np.isfinite(interval.low) else ""
@@ -132,9 +128,8 @@ def draw_curves(config: CurvesConfig) -> CurvesResult:
     """
     require_matplotlib()
     recipes = {name: [read_curves(run) for run in runs] for name, runs in config.runs.items()}
-    kinds = [
-        k for k in map(str, Kind) if all(k in run for runs in recipes.values() for run in runs)
-    ]
+    every = [run for runs in recipes.values() for run in runs]
+    kinds = [kind for kind in map(str, Kind) if all(kind in run for run in every)]
     if not kinds:
         raise ConfigurationError("the runs share no class of combinations; compare like with like.")
     panels, classes = [], {}
@@ -142,16 +137,13 @@ def draw_curves(config: CurvesConfig) -> CurvesResult:
         curves = {name: [run[kind] for run in runs] for name, runs in recipes.items()}
         lines = {name: [(c.updates, c.values) for c in part] for name, part in curves.items()}
         panels.append(Panel(kind.replace("_", " to "), lines))
-        first, *_ = curves.values()
-        classes[kind] = {
-            name: RecipeCurves.of(part, None if part is first else first)
-            for name, part in curves.items()
-        }
+        first = next(iter(curves.values()))
+        classes[kind] = {name: RecipeCurves.of(part, first) for name, part in curves.items()}
     draw_lines(panels, "update", "held-out loss", config.out)
     return CurvesResult(classes, str(config.out))
 
 
-def read_curves(folder: Path) -> Mapping[str, Curve]:
+def read_curves(folder: Path) -> dict[str, Curve]:
     """Return the held-out loss of each class that a run has logged.
 
     Args:

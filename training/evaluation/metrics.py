@@ -54,26 +54,17 @@ def f1(predicted: np.ndarray, real: np.ndarray) -> float | None:
 
 @dataclass(frozen=True)
 class RewardScore:
-    """How well rewards other than the commonest were predicted.
+    """How well rewards other than the commonest were predicted."""
 
-    Attributes:
-        f1: None if there was none and none was predicted.
-        events: how many there were.
-    """
-
-    f1: float | None
+    f1: float | None  # None if there was none and none was predicted
     events: int
 
 
 def reward_score(predicted: np.ndarray, real: np.ndarray) -> RewardScore:
-    """Return the F1 of rewards that are not of the commonest kind.
+    """Return the F1 of rewards ``(N,)`` that are not of the commonest kind.
 
     Recorded values nearer to each other than 2 % of their range are one kind. A prediction is of
     the kind of the recorded value next to it, and hits when the recorded reward is of that kind.
-
-    Args:
-        predicted: ``(N,)`` float.
-        real: ``(N,)`` float.
     """
     values = np.unique(real)
     kinds = np.cumsum(np.diff(values, prepend=values[0]) > 0.02 * np.ptp(values))
@@ -86,13 +77,10 @@ def reward_score(predicted: np.ndarray, real: np.ndarray) -> RewardScore:
 
 
 def ranking(score: np.ndarray, positive: np.ndarray) -> float | None:
-    """Return how often a positive has a higher ``score`` than a negative (the area under ROC).
+    """Return how often a ``positive`` row has a higher score than others (the area under ROC).
 
-    0.5 is chance, 1 perfect; equal scores count half; None without positives or negatives.
-
-    Args:
-        score: ``(N,)`` float.
-        positive: ``(N,)`` bool.
+    0.5 is chance, 1 perfect; equal scores count half; None without positives or negatives. Both are
+    ``(N,)``.
     """
     count = int(positive.sum())
     if not 0 < count < len(positive):
@@ -116,12 +104,8 @@ def frame_errors(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarr
     """Return three numbers per frame, ``(..., 3)`` float64, all colours in [0, 255].
 
     They are the mean squared error of the frame, the sum of the absolute errors on the pixels that
-    changed, and the number of these pixels.
-
-    Args:
-        prediction: ``(..., H, W, 3)`` uint8: images, or the frames of videos.
-        next_state: likewise.
-        state: likewise; where it differs from ``next_state`` is the foreground.
+    changed, and the number of these pixels. The arguments are images ``(N, H, W, 3)`` uint8, or the
+    frames of videos ``(N, frames, H, W, 3)``.
     """
     guess, real, before = (x.reshape(-1, *x.shape[-3:]) for x in (prediction, next_state, state))
     moved = changed_pixels(real, before)  # (M, H, W)
@@ -141,12 +125,8 @@ def foreground_error(errors: np.ndarray) -> float | None:
 def ssim_map(prediction: np.ndarray, next_state: np.ndarray) -> np.ndarray:
     """Return the structural similarity around each pixel (Wang et al. 2004), of grey pictures.
 
-    Args:
-        prediction: ``(N, H, W, 3)`` uint8; both sides longer than 5 pixels.
-        next_state: likewise.
-
-    Returns:
-        ``(N, H, W)`` float32 in [-1, 1]; the borders are mirrored.
+    From ``(N, H, W, 3)`` uint8, both sides longer than 5 pixels, to ``(N, H, W)`` float32 in
+    [-1, 1]; the borders are mirrored.
     """
     x, y = (torch.from_numpy(part).float().mean(-1)[:, None] for part in (prediction, next_state))
     mx, my, xx, yy, xy = (_smooth(part) for part in (x, y, x * x, y * y, x * y))
@@ -168,10 +148,7 @@ def _smooth(pictures: Tensor) -> Tensor:
 def picture_metrics(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray) -> Scores:
     """Return squared error and similarity on the pixels that changed, ``(N, 2)`` pairs each.
 
-    Args:
-        prediction: ``(N, H, W, 3)`` or ``(N, frames, H, W, 3)`` uint8.
-        next_state: likewise; a clip is compared frame by frame.
-        state: likewise.
+    The arguments are those of :func:`frame_errors`; a clip is compared frame by frame.
     """
     guess, real, before = (x.reshape(-1, *x.shape[-3:]) for x in (prediction, next_state, state))
     moved = changed_pixels(real, before)  # (M, H, W)
@@ -198,13 +175,9 @@ def balance(audio: np.ndarray) -> np.ndarray:
 def onsets(level: np.ndarray, previous: np.ndarray, loudest: float) -> np.ndarray:
     """Return where a sound begins, ``(N,)`` bool.
 
-    A sound begins where it is at least 6 dB louder than the time step before, and within 12 dB of
-    the loudest recorded one. In the Doom rooms these are the shots (F1 .96 against the ammunition).
-
-    Args:
-        level: ``(N,)`` decibels.
-        previous: ``(N,)`` decibels of the time steps before them.
-        loudest: decibels of the loudest recorded time step.
+    A sound begins where its level ``(N,)`` is at least 6 dB over that of the time step before, and
+    within 12 dB of the loudest recorded one, all in decibels. In the Doom rooms these are the shots
+    (F1 .96 against the ammunition).
     """
     return (level - previous >= 6) & (level >= loudest - 12)
 
@@ -224,10 +197,7 @@ def sound_metrics(spec: AudioSpec) -> ObservationMetrics:
 def word_metrics(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray) -> Scores:
     """Return the right words among all that are there or predicted, and among those that changed.
 
-    Args:
-        prediction: ids ``(N, slots)``; 0 is an empty slot.
-        next_state: likewise.
-        state: likewise.
+    The arguments are ids ``(N, slots)``; 0 is an empty slot.
     """
     right, changed = prediction == next_state, next_state != state
     words = (next_state != 0) | (prediction != 0)
@@ -290,15 +260,10 @@ def skill(cosines: np.ndarray, baseline: np.ndarray) -> np.ndarray:
 
 
 def retrieval(prediction: Tensor, candidates: Tensor, present: Tensor) -> Tensor:
-    """Return how often the true next state is nearest to the prediction; equals share the hit.
+    """Return how often the true next state is nearest to the prediction, ``(N,)`` in [0, 1].
 
-    Args:
-        prediction: ``(N, F)``.
-        candidates: ``(N, K, F)``; the true one comes first.
-        present: ``(N, K)`` bool, which candidates count.
-
-    Returns:
-        ``(N,)`` float32 in [0, 1].
+    Equals share the hit. Of the candidates ``(N, K, F)`` the true one comes first; ``present``
+    ``(N, K)`` bool says which count.
     """
     near = cosine(prediction[:, None], candidates).masked_fill(~present, -2.0)  # (N, K)
     best = near >= near.max(1, keepdim=True).values - 1e-6

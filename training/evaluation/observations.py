@@ -24,19 +24,12 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True)
 class Score(Result):
-    """One metric over rows; None where there was nothing to measure.
-
-    Attributes:
-        model: of the model's predictions.
-        copy: of the prediction that nothing changes.
-        codec: of the true next states, encoded and decoded: no prediction can be better.
-        rows: how many rows or events were measured.
-    """
+    """One metric over rows; None where there was nothing to measure."""
 
     model: float | None
-    copy: float | None
-    codec: float | None = None
-    rows: int | None = None
+    copy: float | None  # of the prediction that nothing changes
+    codec: float | None = None  # of the true next states, encoded and decoded: the best there is
+    rows: int | None = None  # or events
 
 
 @dataclass(frozen=True)

@@ -16,23 +16,14 @@ from worldgpt_env.model.transitions import TransitionStore
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of ``N`` recorded time steps, in their order.
+    """Predictions of ``N`` recorded time steps, in their order."""
 
-    Attributes:
-        state: ``(N,)`` int64, the last real time step that the model was given.
-        next_state: ``(N,)`` int64, the time step that was predicted.
-        codes: the prediction, per modality ``(N, C, G)`` in the recording's dtype.
-        reward: ``(N,)`` float32, of the likelier outcome: going on, or ending.
-        termination: ``(N,)`` float32 probability.
-        uncertainty: ``(N,)`` float32.
-    """
-
-    state: np.ndarray
-    next_state: np.ndarray
-    codes: State
-    reward: np.ndarray
-    termination: np.ndarray
-    uncertainty: np.ndarray
+    state: np.ndarray  # (N,) int64, the last real time step that the model was given
+    next_state: np.ndarray  # (N,) int64, the time step that was predicted
+    codes: State  # of the prediction, per modality (N, C, G) in the recording's dtype
+    reward: np.ndarray  # (N,) float32, of the likelier outcome: going on, or ending
+    termination: np.ndarray  # (N,) float32 probability
+    uncertainty: np.ndarray  # (N,) float32
 
 
 @dataclass(frozen=True)

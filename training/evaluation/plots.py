@@ -156,7 +156,7 @@ def line_plots(panels: Sequence[Panel], across: str, down: str) -> Figure:
     rows = math.ceil(len(panels) / columns)
     figure = Figure((4.6 * columns, 2.8 * rows + 0.3), layout="constrained", facecolor="white")
     grid = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, panel in zip(grid, panels, strict=False):  # an odd number leaves one empty
+    for panel, axes in zip(panels, grid, strict=False):  # an odd number leaves one empty
         for number, (name, lines) in enumerate(panel.lines.items()):
             colour = COLOURS[number % len(COLOURS)]
             for line in lines if len(lines) > 1 else ():

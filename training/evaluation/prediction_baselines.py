@@ -64,9 +64,7 @@ class NearestNeighbours:
     def nearness(self, inputs: Sequence[Tensor], action: Tensor) -> Tensor:
         """Return how near each training transition is, ``(N, R)``; -inf where it lacks an input.
 
-        Args:
-            inputs: ``(N, F)`` per input modality, in the same order.
-            action: ``(N, ...)``.
+        ``inputs`` are ``(N, F)`` per input modality, in the same order; ``action`` is ``(N, ...)``.
         """
         near = _directions(inputs) @ self.keys.T  # (N, R) in [-parts, parts]
         same = (action.flatten(1)[:, None] == self.action.flatten(1)[None]).all(-1)
@@ -75,11 +73,7 @@ class NearestNeighbours:
 
     @staticmethod
     def nearest(near: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the nearest that has a next state.
-
-        Args:
-            near: ``(N, R)`` from :meth:`nearness`.
-            present: ``(R,)`` bool, which training transitions have the next state asked for.
+        """Return the nearest of those ``present`` ``(R,)``: that have the next state asked for.
 
         Returns:
             ``(N,)`` int64 rows, and ``(N,)`` bool: False where there is none at all.

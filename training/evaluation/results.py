@@ -24,44 +24,27 @@ MEANS = ("cosine", "raw", "raw_copy", "retrieval", "retrieval_copy", "chance")
 
 @dataclass(frozen=True)
 class Subject(Result):
-    """What was evaluated, and against what.
+    """What was evaluated, and against what."""
 
-    Attributes:
-        models: names of models of one recipe, which differ in their seeds.
-        data: where the transitions are.
-        split: whose transitions are held out.
-        scenarios: of the held-out transitions.
-        known_scenarios: of the training transitions.
-        modalities: that are evaluated.
-        transitions: how many are held out.
-        episodes: of how many episodes they are.
-        clusters: episodes of each scenario.
-        references: how many training transitions the baselines know.
-        candidates: next states of which a retrieval finds one.
-        static: name of the static generator, or None.
-        seed: of all draws.
-        test: a word that evaluations of the same held-out transitions share.
-    """
-
-    models: tuple[str, ...]
-    data: str
-    split: str
-    scenarios: tuple[str, ...]
-    known_scenarios: tuple[str, ...]
+    models: tuple[str, ...]  # of one recipe, which differ in their seeds
+    data: str  # where the transitions are
+    split: str  # whose transitions are held out
+    scenarios: tuple[str, ...]  # of the held-out transitions
+    known_scenarios: tuple[str, ...]  # of the training transitions
     modalities: tuple[str, ...]
-    transitions: int
-    episodes: int
-    clusters: dict[str, int]
-    references: int
-    candidates: int
-    static: str | None
-    seed: int
-    test: str
+    transitions: int  # held-out ones
+    episodes: int  # that these are of
+    clusters: dict[str, int]  # episodes of each scenario
+    references: int  # training transitions that the baselines know
+    candidates: int  # next states of which a retrieval finds one
+    static: str | None  # the static generator
+    seed: int  # of all draws
+    test: str  # a word that evaluations of the same held-out transitions share
 
 
 @dataclass(frozen=True)
 class ClassResult(Result):
-    """A class of combinations: how many there are and were measured, and their mean figures."""
+    """A class: how many combinations it has and how many were measured, and their means."""
 
     combinations: int
     measured: int
@@ -70,16 +53,16 @@ class ClassResult(Result):
 
 @dataclass(frozen=True)
 class OutputResult(Result):
-    """One output of a combination: its figures, the best allowed baselines, and decoded scores."""
+    """One output of a combination, with the best baselines that the inputs allow."""
 
     estimates: Estimates = field(metadata=MERGED)
     best_baseline: str
-    decoded: dict[str, Score]
+    decoded: dict[str, Score]  # per metric
 
 
 @dataclass(frozen=True)
 class CombinationResult(Result):
-    """A combination: whether training met it, its transitions, and means over its outputs."""
+    """A combination: whether training met it, its transitions, and the means of its outputs."""
 
     kind: Kind = field(metadata={"name": "class"})
     trained: bool
@@ -108,28 +91,16 @@ class SeenResult(Result):
 
 @dataclass(frozen=True)
 class EvaluationResult(Result):
-    """Everything that an evaluation found.
-
-    Attributes:
-        subject: what was evaluated.
-        classes: of every class that has combinations, and of ``"all"``.
-        combinations: by their names.
-        outputs: per class and output modality; ``{}`` where nothing was measured.
-        scenarios: per scenario and class.
-        seen: per class.
-        decoded: per output, class and metric, over all combinations and models.
-        draws: per class those of :data:`KEPT_DRAWS`, means over models, for comparisons.
-        speed: predictions per CPU-second, where they were measured.
-    """
+    """Everything that an evaluation found; classes go by their names, and ``"all"``."""
 
     subject: Subject = field(metadata=MERGED)
     classes: dict[str, ClassResult]
     combinations: dict[str, CombinationResult]
-    outputs: dict[str, dict[str, Estimates]]
-    scenarios: dict[str, dict[str, Estimates]]
-    seen: dict[str, SeenResult]
-    decoded: dict[str, dict[str, dict[str, Score]]]
-    draws: dict[str, dict[str, list[float]]]
+    outputs: dict[str, dict[str, Estimates]]  # per class and output, {} if nothing was measured
+    scenarios: dict[str, dict[str, Estimates]]  # per scenario and class
+    seen: dict[str, SeenResult]  # per class
+    decoded: dict[str, dict[str, dict[str, Score]]]  # per output, class and metric
+    draws: dict[str, dict[str, list[float]]]  # per class those of KEPT_DRAWS, means over models
     speed: Cost | None = None
 
     @classmethod
@@ -141,14 +112,14 @@ class EvaluationResult(Result):
         bootstrap: Bootstrap,
         speed: Cost | None = None,
     ) -> EvaluationResult:
-        """Summarise the scores of each model.
+        """Summarise an evaluation.
 
         Args:
             subject: what was evaluated.
-            trained: which combinations training has met; of all that were evaluated.
+            trained: of every combination whether training met it.
             scores: of each model.
             bootstrap: over the held-out transitions.
-            speed: predictions per CPU-second.
+            speed: predictions per CPU-second, if they were measured.
         """
         models = [ModelDraws.of(part, bootstrap) for part in scores]
         groups = classes_of(trained)
@@ -174,29 +145,24 @@ class EvaluationResult(Result):
 
 @dataclass(frozen=True)
 class ModelDraws:
-    """The draws of one model.
+    """The draws of one model."""
 
-    Attributes:
-        outputs: per combination and output those of :func:`output_draws`.
-        best: likewise the best baseline that the inputs allow.
-        combinations: per combination the means over its outputs; only those that were measured.
-    """
-
-    outputs: dict[Combination, dict[str, Draws]]
-    best: dict[Combination, dict[str, str]]
-    combinations: dict[Combination, Draws]
+    outputs: dict[Combination, dict[str, Draws]]  # and output, see output_draws
+    best: dict[Combination, dict[str, str]]  # likewise the best baseline that the inputs allow
+    combinations: dict[Combination, Draws]  # means over outputs, of those that were measured
 
     @classmethod
     def of(cls, scores: Iterable[OutputScores], bootstrap: Bootstrap) -> ModelDraws:
         """Draw the figures of every output."""
-        outputs: dict[Combination, dict[str, Draws]] = {}
-        best: dict[Combination, dict[str, str]] = {}
+        found = cls({}, {}, {})
         for part in scores:
             draws, name = output_draws(part, bootstrap)
-            outputs.setdefault(part.combination, {})[str(part.output)] = draws
-            best.setdefault(part.combination, {})[str(part.output)] = name
-        whole = {c: average_draws(parts.values()) for c, parts in outputs.items()}
-        return cls(outputs, best, {c: draws for c, draws in whole.items() if draws})
+            found.outputs.setdefault(part.combination, {})[str(part.output)] = draws
+            found.best.setdefault(part.combination, {})[str(part.output)] = name
+        for combination, parts in found.outputs.items():
+            if whole := average_draws(parts.values()):
+                found.combinations[combination] = whole
+        return found
 
     def over(self, chosen: Iterable[Combination], output: str | None = None) -> Draws:
         """Return the means over the measured ones of ``chosen``, of one output or of all."""
@@ -213,21 +179,18 @@ def output_draws(part: OutputScores, bootstrap: Bootstrap) -> tuple[Draws, str]:
         return {}, ""
     scores = part.scores
     found = {n: bootstrap.mean(scores[n], part.rows) for n in (*MEANS, *BASELINES) if n in scores}
-    rivals = {"skill": "copy", "skill_static": "static"}
-    judged = {
-        name: bootstrap.mean(
-            np.where(np.isfinite(scores[name]), scores["cosine"], np.nan), part.rows
-        )
-        for name in BASELINES
-        if name in scores
-    }  # the model where the baseline has a value
+    model = {}  # the model where the baseline has a value
+    for name in BASELINES:
+        if name in scores:
+            comparable = np.where(np.isfinite(scores[name]), scores["cosine"], np.nan)
+            model[name] = bootstrap.mean(comparable, part.rows)
     copying = ("copy",) if part.output in part.combination.inputs else ()
     allowed = [n for n in (*copying, "mean_next", "nearest") if np.isfinite(found[n][0])]
-    best = max(allowed, key=lambda name: float((found[name] - judged[name])[0]), default="")
-    rivals |= {"skill_allowed": best} if best else {}
+    best = max(allowed, key=lambda name: float((found[name] - model[name])[0]), default="")
+    rivals = {"skill": "copy", "skill_static": "static", "skill_allowed": best}
     for figure, name in rivals.items():
-        if name in judged:
-            found[f"{figure}{MODEL}"], found[f"{figure}{RIVAL}"] = judged[name], found[name]
+        if name in model:
+            found[f"{figure}{MODEL}"], found[f"{figure}{RIVAL}"] = model[name], found[name]
     return found, best
 
 
@@ -266,14 +229,14 @@ def _combination(
     scores: Sequence[Sequence[OutputScores]],
     models: Sequence[ModelDraws],
 ) -> CombinationResult:
-    own = [[part for part in parts if part.combination == combination] for parts in scores]
+    own = [part for parts in scores for part in parts if part.combination == combination]
     outputs = {}
-    for place, output in enumerate(map(str, combination.outputs)):
+    for output in map(str, combination.outputs):
         draws = [with_skills(model.outputs[combination][output]) for model in models]
         best = {model.best[combination][output] for model in models}
-        decoded = _merge([parts[place] for parts in own])
+        decoded = _merge([part for part in own if part.output == output])
         outputs[output] = OutputResult(estimate(draws), "/".join(sorted(best)), decoded)
-    estimates, rows = _over(models, [combination]), len(own[0][0].rows)
+    estimates, rows = _over(models, [combination]), len(own[0].rows)
     return CombinationResult(combination.kind, trained, rows, estimates, outputs)
 
 
@@ -286,14 +249,11 @@ def _seen(
     sides = [[c for c in members if trained[c] is known] for known in (True, False)]
     draws = [[model.over(side) for model in models] for side in sides]
     gaps = {}
-    for figure in KEPT_DRAWS:
-        both = [
-            seen[figure] - unseen[figure]
-            for seen, unseen in zip(*draws, strict=True)
-            if figure in seen and figure in unseen
-        ]
-        known = [[part[figure] for part in side if figure in part] for side in draws]
-        gaps[figure] = Gap(*(Estimate.of(parts) for parts in (*known, both)))
+    for name in KEPT_DRAWS:
+        pairs = [pair for pair in zip(*draws, strict=True) if all(name in part for part in pair)]
+        parts = [[part[name] for part in side if name in part] for side in draws]
+        parts.append([seen[name] - unseen[name] for seen, unseen in pairs])
+        gaps[name] = Gap(*map(Estimate.of, parts))
     return SeenResult(len(sides[0]), len(sides[1]), gaps)
 
 

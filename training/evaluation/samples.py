@@ -23,19 +23,11 @@ from .observations import CHUNK
 
 @dataclass(frozen=True)
 class Samples:
-    """Chosen transitions of a recording.
+    """``N`` transitions of a recording; a ``shift`` of 0 means their states, 1 the next states."""
 
-    Where ``shift`` is asked for, 0 is the state and 1 the next state.
-
-    Attributes:
-        recording: where they are; nothing of it is copied.
-        episode: ``(N,)`` int64, number of the episode of each.
-        step: ``(N,)`` int64, number of the step in it.
-    """
-
-    recording: Recording
-    episode: np.ndarray
-    step: np.ndarray
+    recording: Recording  # nothing of it is copied
+    episode: np.ndarray  # (N,) int64, number of the episode of each
+    step: np.ndarray  # (N,) int64, number of the step in it
 
     def __len__(self) -> int:
         """Return ``N``."""
@@ -103,17 +95,11 @@ class Samples:
 
 @dataclass(frozen=True)
 class EncodedStates:
-    """States of ``N`` transitions, or their next states.
+    """States of ``N`` transitions, or their next states; zeros where a modality is missing."""
 
-    Attributes:
-        codes: per modality ``(N, C, G)``, zeros where it is missing.
-        latent: per modality ``(N, F)`` float32, likewise.
-        present: per modality ``(N,)`` bool.
-    """
-
-    codes: State
-    latent: dict[Modality, Tensor]
-    present: Presence
+    codes: State  # per modality (N, C, G)
+    latent: dict[Modality, Tensor]  # per modality (N, F) float32
+    present: Presence  # per modality (N,) bool
 
     @classmethod
     def of(

@@ -21,23 +21,15 @@ MODES = {"shown": "shown the real state at every step", "open": "in open loop"}
 class SequencesResult(Result):
     """What was evaluated, and the estimates.
 
-    Attributes:
-        models: names of models of one recipe, which differ in their seeds.
-        data: where the sequences are.
-        split: of which they are held out.
-        contexts: remembered transitions that were read.
-        readings: how; the others are compared with the first.
-        sequences: how many there are.
-        episodes: of how many episodes.
-        modes: per mode (:data:`MODES`), step, reading and output (each modality and ``"all"``,
-            where they count the same) the estimates ``cosine``, ``copy``, ``skill`` and
-            ``difference``, of the cosine to that of the first reading.
+    Of every mode, step, reading and output (each modality and ``"all"``, where they count the same)
+    there are ``cosine``, ``copy``, ``skill`` and ``difference``: the cosine less that of the first
+    reading.
     """
 
-    models: tuple[str, ...]
-    data: str
-    split: str
-    contexts: int
+    models: tuple[str, ...]  # of one recipe, which differ in their seeds
+    data: str  # where the sequences are
+    split: str  # of which they are held out
+    contexts: int  # remembered transitions that were read
     readings: tuple[str, ...]
     sequences: int
     episodes: int
@@ -57,6 +49,18 @@ class SequencesResult(Result):
                 gains = [parts[name][output]["difference"] for name in others]
                 rows.append(row + [show_estimate(x, 100, 1, sign="+") for x in gains])
         return markdown_table(header, rows)
+
+
+def report(result: SequencesResult) -> str:
+    """Return a table per mode, under what was evaluated."""
+    introduction = (
+        f"{len(result.models)} models on {result.sequences} sequences of {result.episodes} "
+        f"episodes, split {result.split!r} of {result.data}; {result.contexts} remembered "
+        "transitions are read.\n[a, b]: 95 % over episodes (cluster bootstrap); {a, b}: 95 % over "
+        "models (Student's t)."
+    )
+    tables = [f"Cosine {words}\n\n{result.table(mode)}" for mode, words in MODES.items()]
+    return "\n\n".join([introduction, *tables])
 
 
 def step_draws(step: StepScores, bootstrap: Bootstrap) -> dict[str, Draws]:

@@ -28,19 +28,12 @@ MEMORY_READINGS = ("none", *READINGS)
 
 @dataclass(frozen=True)
 class RecordedSequences:
-    """Sequences of transitions that share no transition.
-
-    Attributes:
-        data: the encoded recording.
-        start: ``(S,)`` int64, the time step at which each begins.
-        left: ``(S,)`` int64, transitions from there to the end of the episode.
-        episode: ``(S,)`` int64, number of the episode.
-    """
+    """``S`` sequences of transitions that share no transition."""
 
     data: TransitionStore
-    start: np.ndarray
-    left: np.ndarray
-    episode: np.ndarray
+    start: np.ndarray  # (S,) int64, the time step at which each begins
+    left: np.ndarray  # (S,) int64, transitions from there to the end of the episode
+    episode: np.ndarray  # (S,) int64, number of the episode
 
     def __len__(self) -> int:
         """Return ``S``."""
@@ -64,17 +57,13 @@ class RecordedSequences:
 
 @dataclass(frozen=True)
 class StepScores:
-    """Scores of one step of all sequences.
+    """Cosines of centred latents at one step of all sequences, per modality ``(S,)`` float64.
 
-    Attributes:
-        number: from 1.
-        cosine: per modality ``(S,)`` float64, of centred latents; NaN where there is no such step
-            or no such observation.
-        copy: likewise of the state that copying would give: the present one, or in open loop the
-            one at the start.
+    They are NaN where there is no such step or no such observation. ``copy`` is of the state before
+    the step, in open loop of that at the start of the sequence.
     """
 
-    number: int
+    number: int  # from 1
     cosine: dict[Modality, np.ndarray]
     copy: dict[Modality, np.ndarray]
 

@@ -21,6 +21,7 @@ from ..evaluation.estimates import Bootstrap
 from ..evaluation.plots import require_matplotlib
 from ..evaluation.prediction_cost import measure_cost
 from ..evaluation.recipes import choose_combinations, learned_scenarios, open_models
+from ..evaluation.report import write_report
 from ..evaluation.results import EvaluationResult, Subject
 from ..evaluation.samples import EncodedSamples, Samples
 from .format.annotation import WorldNetError
@@ -35,12 +36,13 @@ class CombinationsConfig:
         models: names or folders of models of one recipe, which differ in their seeds.
         data: a WorldNet folder, or an annotation file.
         split: whose transitions are held out.
-        scenarios: evaluate only these; all if None.
+        scenarios: evaluate only these; all by default.
         known: the scenarios of the train split that centre, means and neighbours come from; those
-            that the first model has learned from if None.
-        modalities: that are evaluated, see :func:`~..evaluation.recipes.choose_combinations`.
-        combinations: likewise.
-        static: a model trained with ``--schedule static`` on the same data, or None.
+            that the first model has learned from by default.
+        modalities: that are evaluated, or ``all``; image, video and audio where the models have
+            them by default.
+        combinations: ``all``, ``paper8``, or names such as ``image>audio,image+audio>video``.
+        static: a model trained with ``--schedule static`` on the same data.
         samples: held-out transitions at most, shared out evenly over the scenarios.
         references: training transitions at most, likewise.
         candidates: next states of which a retrieval finds one.
@@ -53,7 +55,7 @@ class CombinationsConfig:
         speed: measure predictions per CPU-second, decoded and not.
         seed: of all draws.
         device: where the models compute.
-        out: folder of tables, TensorBoard and picture, or None.
+        out: folder of tables, TensorBoard and heat map.
     """
 
     models: tuple[str, ...]
@@ -135,7 +137,10 @@ def evaluate_combinations(config: CombinationsConfig) -> EvaluationResult:
     bootstrap = Bootstrap.draw(test.episode, names, config.draws, config.seed)
     subject = _subject(config, test, known, bootstrap.scenarios, evaluated)
     trained = {c: models[0].was_trained_on(c) for c in chosen}
-    return EvaluationResult.of(subject, trained, scores, bootstrap, speed)
+    result = EvaluationResult.of(subject, trained, scores, bootstrap, speed)
+    if config.out is not None:
+        write_report(result, config.out)
+    return result
 
 
 def _contexts(

@@ -59,37 +59,21 @@ class Reason(Result):
 
 @dataclass(frozen=True)
 class SplitResult(Result):
-    """What one split holds; means and shares are None of nothing.
+    """What one split holds; means and shares are None of nothing."""
 
-    Attributes:
-        transitions: rows that are whole.
-        episodes: that they are of.
-        states: different ones.
-        present: per modality the share of the states that have it.
-        modalities: image, video and audio that a state has on average.
-        scenarios: transitions of each.
-        compositions: pairs of inputs and outputs that the transitions allow, by class.
-        words_per_caption: of the states that have words.
-        words_per_action: of all transitions.
-        rewarded: share of the transitions.
-        terminated: how many transitions end the world.
-        rejected: rows that are not whole, by reason, the commonest first.
-        changes: how often media were changed to fit, by kind; only where files were read.
-    """
-
-    transitions: int
+    transitions: int  # rows that are whole
     episodes: int
-    states: int
-    present: dict[str, float | None]
-    modalities: float | None
-    scenarios: dict[str, int]
-    compositions: dict[str, int]
+    states: int  # different ones
+    present: dict[str, float | None]  # per modality the share of the states that have it
+    modalities: float | None  # image, video and audio of a state, on average
+    scenarios: dict[str, int]  # transitions of each
+    compositions: dict[str, int]  # pairs of inputs and outputs that transitions allow, by class
     words_per_caption: float | None
     words_per_action: float | None
-    rewarded: float | None
-    terminated: int
-    rejected: dict[str, Reason]
-    changes: dict[str, int]
+    rewarded: float | None  # share of the transitions
+    terminated: int  # transitions that end the world
+    rejected: dict[str, Reason]  # rows that are not whole, by reason, the commonest first
+    changes: dict[str, int]  # how often media were changed to fit, by kind, if files were read
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,13 @@ class SequencesConfig:
         models: names or folders of models of one recipe, which differ in their seeds.
         data: a WorldNet folder, or an annotation file.
         split: whose sequences are held out; its latents are centred on those of the train split.
-        scenarios: evaluate only these; all if None.
+        scenarios: evaluate only these; all by default.
         length: transitions of a sequence (WorldGPT §5.3 has 7).
         sequences: at most, shared out evenly over the scenarios (WorldGPT §5.3 has 200).
         steps: at which the model is evaluated while it is given the real state.
         open_steps: at which it is evaluated while it goes on from its own predictions; sequences
             that begin later in their episode may be over by then.
-        readings: what is read of the memory: ``none``, ``raw``, ``reflected``; the first is what
+        readings: what is read of the memory, ``none,raw,reflected`` by default; the first is what
             the others are compared with.
         contexts: remembered transitions that are read, the last ones.
         draws: of the bootstrap over episodes.

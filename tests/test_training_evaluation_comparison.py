@@ -13,9 +13,21 @@ from torch.utils.tensorboard import SummaryWriter
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.cli import main
-from worldgpt_env.training.worldnet.compare import CompareConfig, compare
-from worldgpt_env.training.worldnet.curves import CurvesConfig, draw_curves, read_curves
-from worldgpt_env.training.worldnet.judging.plot import mean_line, ticks
+from worldgpt_env.training.evaluation import comparison, learning_curves, plots
+from worldgpt_env.training.evaluation.comparison import CompareConfig
+from worldgpt_env.training.evaluation.learning_curves import CurvesConfig, read_curves
+from worldgpt_env.training.evaluation.plots import Panel, line_plots, mean_line
+
+
+def compare(config: CompareConfig) -> dict[str, Any]:
+    """Return what is written as JSON."""
+    return comparison.compare(config).to_json()
+
+
+def draw_curves(config: CurvesConfig) -> dict[str, Any]:
+    """Draw, and return what is written as JSON."""
+    return learning_curves.draw_curves(config).to_json()
+
 
 DRAWS = np.random.default_rng(0).normal(0.0, 0.1, 400)
 
@@ -70,6 +82,10 @@ def test_the_command_compares(tmp_path: Path, capsys) -> None:
     (tmp_path / "wrong.json").write_text("{}")
     assert main(["worldnet", "compare", files[0], str(tmp_path / "wrong.json")]) == 2
     assert "holds no evaluation" in capsys.readouterr().err
+    for broken in ("[]", '{"test": "abc", "seed": 0, "classes": [], "draws": {}}', "nonsense"):
+        (tmp_path / "wrong.json").write_text(broken)
+        assert main(["worldnet", "compare", files[0], str(tmp_path / "wrong.json")]) == 2
+        assert "wrong.json" in capsys.readouterr().err
     with pytest.raises(ConfigurationError, match="different name"):
         CompareConfig((Path("a.json"), Path("b/a.json")))
 
@@ -126,15 +142,26 @@ def test_runs_without_curves_are_named(tmp_path: Path, capsys) -> None:
     assert "single to same" in capsys.readouterr().out
 
 
-def test_axes_have_round_numbers() -> None:
-    assert ticks(0.0, 1.0) == [0.0, 0.5, 1.0] and ticks(0, 20_000) == [
-        0,
-        5000,
-        10_000,
-        15_000,
-        20_000,
-    ]
-    xs, ys = mean_line(
-        [(np.array([0, 1, 2]), np.array([1.0, 2, 3])), (np.array([1, 2]), np.ones(2))]
-    )
+def test_runs_are_thin_and_their_mean_is_bold() -> None:
+    runs = [(np.array([0, 1, 2]), np.array([1.0, 2, 3])), (np.array([1, 2]), np.ones(2))]
+    xs, ys = mean_line(runs)
     assert xs.tolist() == [1, 2] and ys.tolist() == [1.5, 2.0]
+    single = [(np.array([0, 2]), np.array([5.0, 4.0]))]
+    panel = Panel("single to same", {"progressive": runs, "naive": single})
+    figure = line_plots([panel] * 3, "update", "loss")
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == 3 and len(figure.axes) == 4  # two by two, the last one empty
+    widths = [line.get_linewidth() for line in shown[0].lines]
+    assert sorted(widths)[:2] == [0.9, 0.9] and sorted(widths)[2:] == [2, 2]
+    bold = {line.get_label(): line.get_ydata().tolist() for line in shown[0].lines}
+    assert bold["progressive"] == [1.5, 2.0] and bold["naive"] == [5.0, 4.0]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["progressive", "naive"]
+
+
+def test_no_matplotlib_is_one_sentence(tmp_path: Path, monkeypatch, capsys) -> None:
+    run = log(tmp_path / "a", [1.0])
+    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    command = ["worldnet", "curves", "--runs", f"a={run}", "--out", str(tmp_path / "x.png")]
+    assert main(command) == 2
+    assert 'type: pip install "worldgpt-env[plots]"' in capsys.readouterr().err

@@ -1,8 +1,8 @@
-"""Evaluation of a toy WorldNet: by an oracle, by a copier, with gaps, and with nothing to judge."""
+"""Evaluation of a toy WorldNet: an oracle, a copier, gaps, and what cannot be evaluated."""
 
 from __future__ import annotations
 
-import argparse
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,29 +16,28 @@ from worldgpt_env.model.batch import Prediction
 from worldgpt_env.model.curriculum import Combination, combinations
 from worldgpt_env.model.errors import ConfigurationError, MissingModalityError
 from worldgpt_env.model.modalities import ActionSpec, Modality
+from worldgpt_env.training.cli import main
+from worldgpt_env.training.evaluation import plots, prediction_cost
+from worldgpt_env.training.evaluation.combinations import (
+    Candidates,
+    CombinationEvaluator,
+    OutputScores,
+)
+from worldgpt_env.training.evaluation.context_sources import contexts_from_knowledge
+from worldgpt_env.training.evaluation.estimates import Bootstrap, Estimate
+from worldgpt_env.training.evaluation.prediction_baselines import static_latents
+from worldgpt_env.training.evaluation.recipes import learned_scenarios
+from worldgpt_env.training.evaluation.results import ModelDraws, output_draws, with_skills
+from worldgpt_env.training.evaluation.samples import EncodedSamples, Samples
 from worldgpt_env.training.knowledge import knowledge_from
 from worldgpt_env.training.recording import Recording
-from worldgpt_env.training.worldnet import evaluate as module
-from worldgpt_env.training.worldnet.evaluate import (
-    EvaluateConfig,
-    add_arguments,
-    evaluate,
-    learned_scenarios,
-    run,
+from worldgpt_env.training.worldnet import combination_evaluation as module
+from worldgpt_env.training.worldnet.combination_evaluation import (
+    CombinationsConfig,
+    evaluate_combinations,
 )
 from worldgpt_env.training.worldnet.format.annotation import WorldNetError
 from worldgpt_env.training.worldnet.format.load import LoadedWorldNet
-from worldgpt_env.training.worldnet.judging import cost
-from worldgpt_env.training.worldnet.judging.beside import from_knowledge
-from worldgpt_env.training.worldnet.judging.judge import Candidates, Cell, Judge
-from worldgpt_env.training.worldnet.judging.samples import EncodedSamples, Samples
-from worldgpt_env.training.worldnet.judging.static import static_latents
-from worldgpt_env.training.worldnet.judging.summary import (
-    Estimate,
-    Summary,
-    cell_draws,
-    with_skills,
-)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::worldgpt_env.model.errors.UntrainedCombinationWarning"
@@ -67,20 +66,25 @@ def data(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recording]:
     return splits
 
 
+def evaluate(config: CombinationsConfig) -> dict[str, Any]:
+    """Return what is written as JSON."""
+    return evaluate_combinations(config).to_json()
+
+
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def evaluator() -> CombinationEvaluator:
     model = toy.build_model()
     test, known = (
         Samples.draw(toy.recording(100, 5), 40, 0),
         Samples.draw(toy.recording(0, 5), 60, 0),
     )
     encoded = [EncodedSamples.of(model, part, SEEN) for part in (test, known)]
-    return Judge(model, encoded[0], encoded[1], SEEN, decoded=16)
+    return CombinationEvaluator(model, *encoded, decoded=16)
 
 
-def says(judge: Judge, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the model of ``judge`` say the true next state (``after``) or the present one."""
-    states = getattr(judge.test, side)
+def predicts(evaluator: CombinationEvaluator, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the model predict the true ``"next_state"``, or the ``"state"`` once more."""
+    states = getattr(evaluator.test, side)
     rows = iter(range(1000))
 
     def predict(state, action, outputs, expected):
@@ -88,58 +92,65 @@ def says(judge: Judge, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
         nothing = torch.zeros(len(action))
         latent = {m: states.latent[m] for m in outputs}
         return Prediction(
-            {m: states.state[m] for m in outputs}, nothing, nothing, nothing, nothing, latent
+            {m: states.codes[m] for m in outputs}, nothing, nothing, nothing, nothing, latent
         )
 
-    monkeypatch.setattr(judge.model, "predict", predict)
+    monkeypatch.setattr(evaluator.model, "predict", predict)
 
 
-def figures_of(cells: list[Cell], judge: Judge) -> dict[str, float]:
-    episode = np.unique(judge.test.samples.episode, return_inverse=True)[1]
-    summary = Summary.of(cells, np.ones((1, episode.max() + 1)), episode)
-    return {name: float(x[0]) for name, x in summary.over([cells[0].combination]).items()}
+def figures_of(scores: list[OutputScores], evaluator: CombinationEvaluator) -> dict[str, float]:
+    episode = np.unique(evaluator.test.samples.episode, return_inverse=True)[1]
+    bootstrap = Bootstrap(np.ones((1, episode.max() + 1)), episode, ())
+    draws = ModelDraws.of(scores, bootstrap).over([scores[0].combination])
+    return {name: float(x[0]) for name, x in draws.items()}
 
 
-def test_who_knows_the_next_state_has_all_skill(judge: Judge, monkeypatch) -> None:
-    says(judge, "after", monkeypatch)
-    cells = judge.judge(Combination.parse("audio>image+video"))
-    found = figures_of(cells, judge)
+def test_who_knows_the_next_state_has_all_skill(
+    evaluator: CombinationEvaluator, monkeypatch
+) -> None:
+    predicts(evaluator, "next_state", monkeypatch)
+    scores = evaluator.evaluate(Combination.parse("audio>image+video"))
+    found = figures_of(scores, evaluator)
     assert [found["cosine"], found["raw"]] == pytest.approx([1.0, 1.0])
     assert [found["skill"], found["skill_allowed"]] == pytest.approx([1.0, 1.0])
     assert found["chance"] == pytest.approx(1 / 16) and 0.3 < found["retrieval"] <= 1.0
     assert found["retrieval_copy"] < found["retrieval"]
-    for compared in cells[0].decoded.values():
+    for compared in scores[0].decoded.values():
         assert np.array_equal(compared.model, compared.codec)
 
 
-def test_who_copies_has_none_even_where_copying_is_not_allowed(judge: Judge, monkeypatch) -> None:
-    says(judge, "before", monkeypatch)
-    cells = judge.judge(Combination.parse("image>image"))
-    found = figures_of(cells, judge)
+def test_who_copies_has_none_even_where_copying_is_not_allowed(
+    evaluator: CombinationEvaluator, monkeypatch
+) -> None:
+    predicts(evaluator, "state", monkeypatch)
+    scores = evaluator.evaluate(Combination.parse("image>image"))
+    found = figures_of(scores, evaluator)
     assert found["skill"] == pytest.approx(0.0) and found["raw"] == pytest.approx(found["raw_copy"])
     assert found["retrieval"] == pytest.approx(found["retrieval_copy"])
     assert (
         found["skill_allowed"] <= 0.0
     )  # copying is allowed here, so the best is as good or better
-    says(judge, "before", monkeypatch)
-    blind = judge.judge(Combination.parse("audio>image"))
-    _, best = cell_draws(blind[0], np.ones((1, 40)), np.arange(40))
+    predicts(evaluator, "state", monkeypatch)
+    blind = evaluator.evaluate(Combination.parse("audio>image"))
+    _, best = output_draws(blind[0], Bootstrap(np.ones((1, 40)), np.arange(40), ()))
     assert best in ("nearest", "mean_next")
-    assert figures_of(blind, judge)["skill"] == pytest.approx(0.0)  # copying with open eyes
+    assert figures_of(blind, evaluator)["skill"] == pytest.approx(0.0)  # copying with open eyes
 
 
-def test_the_figures_are_those_of_the_plain_formulas(judge: Judge) -> None:
-    cells = judge.judge(Combination.parse("image+audio>audio"))
-    cell, rows = cells[0], torch.arange(40)
-    sides = (judge.known.before, judge.known.after)
+def test_the_figures_are_those_of_the_plain_formulas(evaluator: CombinationEvaluator) -> None:
+    scores = evaluator.evaluate(Combination.parse("image+audio>audio"))
+    cell, rows = scores[0], torch.arange(40)
+    sides = (evaluator.known.state, evaluator.known.next_state)
     centre = torch.cat([side.latent[Modality.AUDIO] for side in sides]).mean(0)
-    truth, now = (s.latent[Modality.AUDIO] - centre for s in (judge.test.after, judge.test.before))
-    state = {m: judge.test.before.state[m][rows] for m in (Modality.IMAGE, Modality.AUDIO)}
-    said = judge.model.predict(state, judge.test.action, (Modality.AUDIO,), expected=True)
+    truth, now = (
+        s.latent[Modality.AUDIO] - centre for s in (evaluator.test.next_state, evaluator.test.state)
+    )
+    state = {m: evaluator.test.state.codes[m][rows] for m in (Modality.IMAGE, Modality.AUDIO)}
+    said = evaluator.model.predict(state, evaluator.test.action, (Modality.AUDIO,), expected=True)
     assert said.latent is not None
     guess = said.latent[Modality.AUDIO] - centre
     cos, copy = (torch.cosine_similarity(part, truth).mean().item() for part in (guess, now))
-    found = figures_of(cells, judge)
+    found = figures_of(scores, evaluator)
     assert found["cosine"] == pytest.approx(cos, abs=1e-5)
     assert found["skill"] == pytest.approx((cos - copy) / (1 - copy), abs=1e-4)
     assert len(cell.rows) == 40 and set(cell.decoded) == {"log-mel error (dB)"}
@@ -151,12 +162,12 @@ def test_skills_are_made_of_mean_cosines() -> None:
 
 
 def test_candidates_are_of_the_same_scenario_and_hold_the_truth_once() -> None:
-    there = np.array([True, True, True, False, True, True])
+    present = np.array([True, True, True, False, True, True])
     scenario = np.array(["a", "a", "a", "a", "b", "b"])
-    drawn = Candidates.draw(there, scenario, 3, 0)
+    drawn = Candidates.draw(present, scenario, 3, 0)
     assert drawn.rows[:, 0].tolist() == list(range(6))
     assert sorted(drawn.rows[0].tolist()) == [0, 1, 2]
-    assert drawn.there.tolist() == [[True] * 3] * 3 + [[False] * 3] + [[True, True, False]] * 2
+    assert drawn.present.tolist() == [[True] * 3] * 3 + [[False] * 3] + [[True, True, False]] * 2
     assert drawn.rows[4, 1] == 5
 
 
@@ -168,7 +179,7 @@ def test_samples_are_shared_out_over_scenarios() -> None:
     assert samples.identity() == Samples.draw(recording, 24, 3).identity()
     assert samples.identity() != Samples.draw(recording, 24, 4).identity()
     assert len(Samples.draw(recording, 1000, 0)) == 40
-    raw = samples.raw(Modality.IMAGE, True, np.array([5]))
+    raw = samples.observations(Modality.IMAGE, np.array([5]), 1)
     episode = recording.episodes[samples.episode[5]]
     assert np.array_equal(raw[0], episode.observations[Modality.IMAGE][samples.step[5] + 1])
 
@@ -183,24 +194,28 @@ def test_actions_in_words_are_carried_over() -> None:
         samples.actions(ActionSpec("discrete", (3,)))
 
 
-def test_a_static_generator_is_judged_in_the_space_of_the_model(judge: Judge) -> None:
+def test_a_static_generator_is_judged_in_the_space_of_the_model(
+    evaluator: CombinationEvaluator,
+) -> None:
     same, other = toy.build_model(), toy.build_model(seed=1)
-    direct = static_latents(same, judge.model, judge.test, SEEN)
-    said = same.predict({}, judge.test.action, (Modality.IMAGE,), expected=True)
+    direct = static_latents(same, evaluator.model, evaluator.test, SEEN)
+    said = same.predict({}, evaluator.test.action, (Modality.IMAGE,), expected=True)
     assert said.latent is not None and torch.equal(
         direct[Modality.IMAGE], said.latent[Modality.IMAGE]
     )
-    redrawn = static_latents(other, judge.model, judge.test, (Modality.IMAGE,))[Modality.IMAGE]
-    state = other.predict({}, judge.test.action, (Modality.IMAGE,)).state
+    redrawn = static_latents(other, evaluator.model, evaluator.test, (Modality.IMAGE,))[
+        Modality.IMAGE
+    ]
+    state = other.predict({}, evaluator.test.action, (Modality.IMAGE,)).state
     drawn = other.decode(state)[Modality.IMAGE]
-    want = judge.model.latent(judge.model.encode({Modality.IMAGE: drawn}))[Modality.IMAGE]
+    want = evaluator.model.latent(evaluator.model.encode({Modality.IMAGE: drawn}))[Modality.IMAGE]
     assert torch.equal(redrawn, want)
     with pytest.raises(ConfigurationError, match="static generator has the audio None"):
-        static_latents(toy.build_model(modalities=SEEN[:2]), judge.model, judge.test, SEEN)
+        static_latents(toy.build_model(modalities=SEEN[:2]), evaluator.model, evaluator.test, SEEN)
 
 
 def test_all_49_combinations_with_intervals(folder: str, data) -> None:
-    figures = evaluate(EvaluateConfig((folder, folder), Path("toy"), static=folder, **SMALL))
+    figures = evaluate(CombinationsConfig((folder, folder), Path("toy"), static=folder, **SMALL))
     assert figures["transitions"] == 40 and figures["episodes"] == 10
     assert list(figures["combinations"]) == [c.name for c in combinations(SEEN)]
     sizes = {name: part["combinations"] for name, part in figures["classes"].items()}
@@ -211,7 +226,7 @@ def test_all_49_combinations_with_intervals(folder: str, data) -> None:
         assert skill["each"][0] == skill["each"][1]  # the same model twice
         assert skill["models"] == pytest.approx([skill["value"]] * 2)
         assert part["rows"] == 40 and part["static"] is not None
-    single = evaluate(EvaluateConfig((folder,), Path("toy"), combinations="paper8", **SMALL))
+    single = evaluate(CombinationsConfig((folder,), Path("toy"), combinations="paper8", **SMALL))
     assert len(single["combinations"]) == 8
     again, first = (f["combinations"]["image>image"]["skill"] for f in (single, figures))
     assert again["value"] == first["value"] and again["models"] is None
@@ -225,7 +240,7 @@ def test_all_49_combinations_with_intervals(folder: str, data) -> None:
 def test_missing_modalities_are_skipped_row_by_row_and_said(folder: str, data) -> None:
     silent = toy.recording(200, 2, silent=True)
     data["test"].episodes += silent.episodes
-    config = EvaluateConfig((folder,), Path("toy"), **SMALL | {"samples": 1000})
+    config = CombinationsConfig((folder,), Path("toy"), **SMALL | {"samples": 1000})
     rows = {n: p["rows"] for n, p in evaluate(config)["combinations"].items()}
     assert rows["image>video"] == 112 and rows["image>audio"] == rows["audio>image"] == 80
     data["test"].episodes = silent.episodes
@@ -239,14 +254,16 @@ def test_missing_modalities_are_skipped_row_by_row_and_said(folder: str, data) -
 
 
 def test_scenarios_can_be_left_to_others(folder: str, data) -> None:
-    config = EvaluateConfig((folder,), Path("toy"), scenarios=("night",), known=("day",), **SMALL)
+    config = CombinationsConfig(
+        (folder,), Path("toy"), scenarios=("night",), known=("day",), **SMALL
+    )
     figures = evaluate(config)
     assert figures["scenarios"].keys() == {"night"} and figures["known_scenarios"] == ["day"]
     part = figures["combinations"]["image>image"]
     assert part["mean_next"] is None  # training knew no night
     assert part["nearest"] is not None and part["skill_allowed"] is not None
     data["test"].episodes = data["test"].episodes[:2]  # one of each
-    told = evaluate(EvaluateConfig((folder,), Path("toy"), **SMALL))
+    told = evaluate(CombinationsConfig((folder,), Path("toy"), **SMALL))
     assert told["clusters"] == {"day": 1, "night": 1}
     assert told["scenarios"]["day"]["all"]["skill"]["episodes"] is None
 
@@ -256,7 +273,7 @@ def test_the_baselines_know_what_the_model_has_learned(folder: str, data) -> Non
     noted.write_text('{"scenarios": ["night"]}')
     try:
         assert learned_scenarios(folder) == ("night",)
-        figures = evaluate(EvaluateConfig((folder,), Path("toy"), **SMALL))
+        figures = evaluate(CombinationsConfig((folder,), Path("toy"), **SMALL))
         assert figures["known_scenarios"] == ["night"]
     finally:
         noted.unlink()
@@ -267,7 +284,7 @@ def test_what_cannot_be_judged_is_refused(folder: str, data, tmp_path: Path) -> 
     images = toy.save_model(tmp_path / "images", modalities=(Modality.IMAGE, Modality.AUDIO))
 
     def judged(*models: str, **options: Any) -> dict[str, Any]:
-        return evaluate(EvaluateConfig(models or (folder,), Path("toy"), **SMALL | options))
+        return evaluate(CombinationsConfig(models or (folder,), Path("toy"), **SMALL | options))
 
     with pytest.raises(MissingModalityError, match="no \\['video'\\].*--modalities"):
         judged(images, combinations="paper8")
@@ -295,25 +312,35 @@ def test_what_cannot_be_judged_is_refused(folder: str, data, tmp_path: Path) -> 
 
 def test_text_joins_when_asked(folder: str, data) -> None:
     options = SMALL | {"combinations": "text>image,text+audio>text", "modalities": ("all",)}
-    figures = evaluate(EvaluateConfig((folder,), Path("toy"), **options))
+    figures = evaluate(CombinationsConfig((folder,), Path("toy"), **options))
     assert list(figures["combinations"]) == ["text>image", "audio+text>text"]
     assert "words right" in figures["decoded"]["text"]["several_other"]
 
 
-def test_the_command_line_makes_the_same_configuration(
-    folder: str, data, capsys, monkeypatch
+def test_the_command_prints_tables_and_writes_files(
+    folder: str, data, capsys, monkeypatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cost, "LEAST", 0.03)
-    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
-    add_arguments(parser)
+    monkeypatch.setattr(prediction_cost, "LEAST", 0.03)
     line = f"{folder} --data toy --scenarios day,night --combinations image>image --samples 40"
-    figures = run(
-        **vars(parser.parse_args([*line.split(), "--decoded", "0", "--draws", "100", "--speed"]))
-    )
+    told, out = tmp_path / "told.json", tmp_path / "out"
+    line += f" --decoded 0 --draws 100 --speed --json {told} --out {out}"
+    assert main(["worldnet", "evaluate", *line.split()]) == 0
+    figures = json.loads(told.read_text())
     assert figures["decoded"] == {} and figures["scenarios"].keys() == {"day", "night"}
     speed = figures["speed"]["image"]
     assert speed["ratio"] == pytest.approx(speed["embedding"] / speed["decoded"])
     assert "Predictions per CPU-second" in capsys.readouterr().out
+    assert json.loads((out / "figures.json").read_text()) == figures
+
+
+def test_no_matplotlib_is_said_before_anything_is_evaluated(
+    folder: str, data, capsys, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    line = ["worldnet", "evaluate", folder, "--data", "toy", "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    assert 'pip install "worldgpt-env[plots]"' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_estimate_over_models_and_episodes() -> None:
@@ -332,7 +359,7 @@ def test_memories_are_shown_raw_and_change_what_is_predicted(
     chosen = {"combinations": "image>image", "decoded": 0, "samples": 40, "references": 60}
     alone, beside = (
         evaluate(
-            EvaluateConfig(
+            CombinationsConfig(
                 (folder,), Path("toy"), memory=memory, raw=True, contexts=2, draws=100, **chosen
             )
         )
@@ -349,16 +376,16 @@ def test_knowledge_of_the_judged_data_itself_gives_nothing_of_the_own_episode(
     knowledge_from(model, recording).save(tmp_path / "known")
     samples = Samples.draw(recording, 40, 0)
     test, every = (EncodedSamples.of(model, samples, part) for part in (SEEN, list(model.specs)))
-    shown = from_knowledge(model, tmp_path / "known", test, 3)
+    shown = contexts_from_knowledge(model, tmp_path / "known", test, 3)
     contexts = shown(Combination.parse("image>image"), torch.arange(len(samples)))
     same = (contexts.action == test.action[:, None]).flatten(2).all(-1)
     for modality in model.specs:
-        for given, own in ((contexts.state, every.before), (contexts.next, every.after)):
-            same &= (given[modality] == own.state[modality][:, None]).flatten(2).all(-1)
+        for given, own in ((contexts.state, every.state), (contexts.next, every.next_state)):
+            same &= (given[modality] == own.codes[modality][:, None]).flatten(2).all(-1)
     assert contexts.valid.any()
     assert not (same & contexts.valid).any()
 
 
 def test_every_model_needs_a_knowledge_base_of_its_own() -> None:
     with pytest.raises(ConfigurationError, match="one for each model"):
-        EvaluateConfig(("a", "b"), Path("toy"), knowledge=(Path("k"),))
+        CombinationsConfig(("a", "b"), Path("toy"), knowledge=(Path("k"),))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.training.statistics import (
+from worldgpt_env.training.intervals import (
     cluster_weights,
     difference_interval,
     interquartile_mean,

@@ -12,8 +12,13 @@ from worldgpt_env.errors import WorldMismatchError
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.policies.baselines import ConstantPolicy, RandomPolicy
 from worldgpt_env.policies.store import read_policy
-from worldgpt_env.training.evaluate import EvaluateConfig, evaluate, eyes, judge
 from worldgpt_env.training.imagination import DreamConfig, dream
+from worldgpt_env.training.policy_evaluation import (
+    EvaluateConfig,
+    evaluate,
+    evaluate_episodes,
+    eyes,
+)
 from worldgpt_env.worlds import register_world
 
 
@@ -34,7 +39,9 @@ def plain(observation: dict) -> dict:
 def test_every_episode_counts_once_whatever_runs_beside_it(num_envs: int) -> None:
     world = CorridorWorld()
     always_right = ConstantPolicy(1, world.action_space)
-    judged = judge(always_right, CorridorWorld, plain, episodes=20, num_envs=num_envs, seed=100)
+    judged = evaluate_episodes(
+        always_right, CorridorWorld, plain, episodes=20, num_envs=num_envs, seed=100
+    )
     expected = []
     for episode in range(20):
         world.reset(seed=100 + episode)
@@ -46,22 +53,24 @@ def test_every_episode_counts_once_whatever_runs_beside_it(num_envs: int) -> Non
 
 def test_success_is_an_end_with_a_reward_and_not_a_time_limit() -> None:
     waiting = ConstantPolicy(0, TinyWorld().action_space)
-    judged = judge(waiting, TinyWorld, plain, episodes=3)
+    judged = evaluate_episodes(waiting, TinyWorld, plain, episodes=3)
     assert judged.lengths.tolist() == [10, 10, 10] and not judged.successes.any()
     ending = ConstantPolicy(2, TinyWorld().action_space)
-    judged = judge(ending, TinyWorld, plain, episodes=3)
+    judged = evaluate_episodes(ending, TinyWorld, plain, episodes=3)
     assert judged.lengths.tolist() == [1, 1, 1] and judged.successes.all()
 
 
 def test_figures_have_intervals() -> None:
     world = CorridorWorld()
-    figures = judge(
+    figures = evaluate_episodes(
         RandomPolicy(world.action_space, 0), CorridorWorld, plain, episodes=200
-    ).figures()
+    ).to_json()
     assert figures["return_low"] < 0 < figures["return_high"]  # a fair coin
     assert figures["success_low"] < 0.5 < figures["success_high"]
     assert figures["return_low"] < figures["return"] < figures["return_high"]
-    one = judge(RandomPolicy(world.action_space, 0), CorridorWorld, plain, episodes=1).figures()
+    one = evaluate_episodes(
+        RandomPolicy(world.action_space, 0), CorridorWorld, plain, episodes=1
+    ).to_json()
     assert one["return_low"] is None
 
 
@@ -76,7 +85,7 @@ def test_worlds_are_closed_even_after_an_error() -> None:
         raise RuntimeError("no eyes")
 
     with pytest.raises(RuntimeError, match="no eyes"):
-        judge(RandomPolicy(CorridorWorld().action_space), open_world, blind, episodes=4)
+        evaluate_episodes(RandomPolicy(CorridorWorld().action_space), open_world, blind, episodes=4)
     assert len(opened) == 4 and all(world._phase == "closed" for world in opened)
 
 
