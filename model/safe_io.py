@@ -19,14 +19,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from .errors import LockedError, WorldGPTError, WriteError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end, and let it save first."""
@@ -82,8 +81,6 @@ def write_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Write ``tensors``, on any device, as safetensors to ``path`` as :func:`atomic_file` does."""
-    from safetensors.torch import save_file  # imports torch, which recording does without
-
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as draft:
         save_file(whole, draft, metadata)
