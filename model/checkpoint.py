@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from .configuration import WorldGPTConfig
 from .errors import CheckpointError
+from .safe_io import atomic_folder, recover_folder, write_json, write_tensors
 
 if TYPE_CHECKING:
     from .worldgpt import WorldGPT
@@ -41,6 +40,7 @@ def resolve(name_or_path: str | Path) -> Path:
         CheckpointError: if there is none.
     """
     for folder in (Path(name_or_path), embedded_folder() / str(name_or_path)):
+        recover_folder(folder)
         if (folder / MANIFEST).is_file():
             return folder
     raise CheckpointError(
@@ -49,24 +49,15 @@ def resolve(name_or_path: str | Path) -> Path:
     )
 
 
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+def write_folder(folder: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
     """Fill a new folder with ``write``, seal it, and put it in the place of ``folder`` at once.
 
-    Whatever stops the writing (a full disk, Ctrl-C), the old folder stays as it was.
+    Whatever stops the writing (a full disk, Ctrl-C), the old folder stays as it was; ``keep`` is
+    where it goes once the new one is at its place, see :func:`atomic_folder`.
     """
-    draft = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir()
+    with atomic_folder(folder, keep) as draft:
         write(draft)
         seal(draft)
-        replace_folder(draft, folder)
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder} could not be written ({error}); it is unchanged."
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def seal(folder: Path) -> None:
@@ -75,22 +66,7 @@ def seal(folder: Path) -> None:
     entries = {
         str(p.relative_to(folder)): {"size": p.stat().st_size, "sha256": digest(p)} for p in files
     }
-    (folder / MANIFEST).write_text(json.dumps({"format": 1, "files": entries}, indent=1) + "\n")
-
-
-def replace_folder(draft: Path, folder: Path) -> None:
-    """Put ``draft`` in the place of ``folder``; on an error the old one is put back."""
-    if not folder.exists():
-        os.replace(draft, folder)
-        return
-    aside = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}-old"
-    os.replace(folder, aside)
-    try:
-        os.replace(draft, folder)
-    except OSError:
-        os.replace(aside, folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    write_json(folder / MANIFEST, {"format": 1, "files": entries})
 
 
 def verify(folder: Path) -> None:
@@ -137,8 +113,7 @@ def save_model(model: WorldGPT, folder: Path) -> None:
 
 def write_model(model: WorldGPT, folder: Path) -> None:
     """Write config.json and model.safetensors into an existing ``folder``."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / "model.safetensors", model.state_dict(), {"format": "pt"})
     fields = json.loads(model.config.to_json_string(use_diff=False))
     fields.pop("_name_or_path", None)  # where it was loaded from says nothing on another machine
     fields["backbone"] = (

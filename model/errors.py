@@ -51,3 +51,7 @@ class KnowledgeError(WorldGPTError, ValueError):
 
 class UntrainedCombinationWarning(UserWarning):
     """A model is asked for a combination of modalities that its training never met."""
+
+
+class OlderSaveWarning(UserWarning):
+    """The newest save of a run is missing or damaged; the run goes on from the one before it."""

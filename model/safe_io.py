@@ -19,13 +19,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
 
 from .errors import LockedError, WorldGPTError, WriteError
+
+if TYPE_CHECKING:
+    from torch import Tensor  # the command line shows its help without loading torch
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end, and let it save first."""
@@ -81,6 +82,8 @@ def write_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Write ``tensors``, on any device, as safetensors to ``path`` as :func:`atomic_file` does."""
+    from safetensors.torch import save_file
+
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as draft:
         save_file(whole, draft, metadata)
@@ -94,7 +97,8 @@ def atomic_folder(folder: str | Path, keep: Path | None = None) -> Iterator[Path
 
     Args:
         folder: the target; missing folders above it are made.
-        keep: where the old folder goes, in place of what is there; it is removed if None.
+        keep: where the old folder goes, in place of what is there; it is removed if None. What
+            is there is removed at the beginning, so that two folders need room and never three.
 
     Raises:
         WriteError: the disk is full or ``folder`` is not writable; an old folder is as it was.
@@ -104,6 +108,8 @@ def atomic_folder(folder: str | Path, keep: Path | None = None) -> Iterator[Path
     with write_errors(folder):
         try:
             draft.mkdir(parents=True)
+            if keep is not None:
+                remove_folder(keep)
             yield draft
             replace_folder(draft, folder, keep)
         finally:
@@ -119,7 +125,7 @@ def replace_folder(draft: Path, folder: Path, keep: Path | None = None) -> None:
     Args:
         draft: a whole folder on the same disk.
         folder: the target; it need not exist.
-        keep: where the old folder goes, in place of what is there; it is removed if None.
+        keep: a free place where the old folder goes; it is removed if None.
 
     Raises:
         OSError: ``draft`` or the target is on another disk, or not writable.
@@ -133,8 +139,6 @@ def replace_folder(draft: Path, folder: Path, keep: Path | None = None) -> None:
         return
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "there is a file, and no folder, at this place")
-    if keep is not None:
-        remove_folder(keep)
     with held_signals():
         if not _exchange(draft, folder):
             _exchange_in_two_steps(draft, folder)
@@ -233,7 +237,7 @@ class RunLock:
             os.close(file)
             raise LockedError(
                 f"{self.folder} is being written by the process {pid}. Wait until it ends, or "
-                "choose another --out."
+                "write to another place."
             ) from error
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):

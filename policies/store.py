@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor, nn
 
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+from worldgpt_env.model.safe_io import write_bytes, write_json
 
 from .settings import (
     ALGORITHMS,
@@ -231,41 +232,21 @@ def _write(
 ) -> Path:
     """Write the tensor files, then the JSON that names them, then drop the files of before."""
     files = {}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for key, group in tensors.items():
-            data = safetensors.torch.save({k: t.detach().contiguous() for k, t in group.items()})
-            digest = hashlib.sha256(data).hexdigest()
-            name = f"{key}-{digest[:12]}.safetensors"
-            _replace(folder / name, data)
-            files[key] = {"name": name, "sha256": digest}
-        content = {**content, "files": files}
-        content["sha256"] = _json_sha256(content)
-        _replace(folder / "policy.json", json.dumps(content, indent=1).encode())
-        for path in folder.iterdir():
-            if _TENSOR_FILE.fullmatch(path.name) and path.name not in {
-                entry["name"] for entry in files.values()
-            }:
+    for key, group in tensors.items():
+        data = safetensors.torch.save({k: t.detach().contiguous() for k, t in group.items()})
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"{key}-{digest[:12]}.safetensors"
+        write_bytes(folder / name, data)
+        files[key] = {"name": name, "sha256": digest}
+    content = {**content, "files": files}
+    content["sha256"] = _json_sha256(content)
+    write_json(folder / "policy.json", content)
+    kept = {entry["name"] for entry in files.values()}
+    for path in folder.iterdir():
+        if _TENSOR_FILE.fullmatch(path.name) and path.name not in kept:
+            with suppress(OSError):  # of the policy before; it harms nobody
                 path.unlink()
-    except OSError as error:
-        raise CheckpointError(
-            f"the policy could not be written to {folder}: {error.strerror or error}. "
-            "What was there before is untouched; make room or choose another folder."
-        ) from error
     return folder
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write ``data`` beside ``path`` and move it there in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model import safe_io
 
 Figures = dict[str, Any]
 
 
 def write_json(path: Path, figures: Figures) -> None:
     """Write ``figures`` to ``path`` in one step; infinity and NaN become null."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(_plain(figures), indent=1) + "\n")
-        os.replace(draft, path)
-    except OSError as error:
-        raise ConfigurationError(f"--json {path} cannot be written: {error.strerror}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    safe_io.write_json(path, _plain(figures))
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from worldgpt_env.model.cognition.contexts import Contexts
 from worldgpt_env.model.cognition.facts import Facts
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_io import RunLock
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from .recording import Recording
@@ -58,14 +59,18 @@ def build_knowledge(config: KnowledgeConfig) -> dict[str, Any]:
 
     Returns:
         What it holds: ``transitions``, of how many ``recorded``, ``episodes`` and ``scenarios``.
+
+    Raises:
+        LockedError: another process writes to ``config.out``.
     """
     watch = Stopwatch()
-    recording = load_recording(list(config.data), config.split).of(config.scenarios)
-    model = WorldGPT.from_pretrained(config.model)
-    knowledge = knowledge_from(
-        model, recording, config.per_scenario, distinct=config.distinct, seed=config.seed
-    )
-    knowledge.save(config.out)
+    with RunLock(config.out):
+        recording = load_recording(list(config.data), config.split).of(config.scenarios)
+        model = WorldGPT.from_pretrained(config.model)
+        knowledge = knowledge_from(
+            model, recording, config.per_scenario, distinct=config.distinct, seed=config.seed
+        )
+        knowledge.save(config.out)
     names = np.array(knowledge.scenarios)[knowledge.facts.scenario.numpy()]
     return {
         "knowledge": str(config.out),

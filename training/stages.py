@@ -52,6 +52,7 @@ def train_codecs(
                 settings.learning_rate,
                 loss,
                 list(codec.parameters()),
+                seed=config.seed,
             )
         )
         codec.eval()
@@ -223,6 +224,7 @@ def train_dynamics(
             model.dynamics_parameters(),
             watch=watched.losses if watched.chosen else None,
             watch_every=config.watch_every,
+            seed=config.seed,
         )
     )
 

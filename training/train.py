@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +20,14 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.losses import LossWeights
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.paper import paper_settings
+from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.trainer import Observer, Trainer
 from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
 from .card import write_card
 from .histories import LONGEST
+from .identity import identity_of
 from .observers import ProgressObserver
 from .recording import Recording
 from .stages import HeldOut, check_codecs, train_codecs, train_dynamics
@@ -152,6 +152,11 @@ class TrainConfig:
         """Return the optimiser steps of the dynamics."""
         return self.updates or PRESET_UPDATES[self.preset]
 
+    def identity(self, recording: Recording) -> dict[str, Any]:
+        """Return what two calls must share for the second to go on with the first."""
+        chosen = identity_of(self, recording, free=("device", "watch_every"))
+        return chosen | {"updates": self.updates_of()}
+
     def curriculum(self, modalities: Sequence[Modality]) -> Curriculum:
         """Return which combination each update learns."""
         without = [Combination.parse(name) for name in self.without]
@@ -163,16 +168,26 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
 
     Returns:
         The figures of the run: updates, CPU-seconds, final losses, health of the codecs.
+
+    Raises:
+        ConfigurationError: the run that was cut had other settings.
+        LockedError: another process trains this model.
     """
+    run = config.out.parent / f"{config.out.name}.run"
+    with RunLock(config.out), RunLock(run), ProgressObserver(run / "tensorboard") as progress:
+        return _train(config, run, observer or progress)
+
+
+def _train(config: TrainConfig, run: Path, observer: Observer) -> dict[str, Any]:
+    """Train with the locks held."""
     began = time.process_time()
-    recording = load_recording(list(config.data)).of(config.scenarios)
+    whole = load_recording(list(config.data))
+    recording = whole.of(config.scenarios)
     learned, held_out = recording.split(config.held_out, config.seed)
     learned = learned.sample(config.share, config.seed)
     torch.manual_seed(config.seed)
     model = build_model(config, learned).to(config.device)
-    run = config.out.parent / f"{config.out.name}.run"
-    observer = observer or ProgressObserver(run / "tensorboard")
-    trainer = Trainer(model, run / "state", observer)
+    trainer = Trainer(model, run / "state", observer, settings=config.identity(whole))
     train_codecs(config, model, learned, trainer)
     model.eval()
     health = check_codecs(model, held_out)
@@ -193,12 +208,12 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
         "scenarios": recording.scenarios,
         "updates": config.updates_of(),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "cpu_seconds": round(time.process_time() - began, 1),
+        "cpu_seconds": round(trainer.spent + time.process_time() - began, 1),
         "codecs": health,
         "held_out": figures,
     }
     save(config, model, learned, summary)
-    shutil.rmtree(run / "state", ignore_errors=True)
+    trainer.remove()
     return summary
 
 
@@ -288,7 +303,7 @@ def save(
     def write(draft: Path) -> None:
         write_model(model, draft)
         StartStates.from_recording(model, recording, config.start_states).save(draft)
-        (draft / "metrics.json").write_text(json.dumps(summary, indent=1) + "\n")
+        write_json(draft / "metrics.json", summary)
         write_card(draft / "README.md", config, model, summary)
 
     write_folder(config.out, write)

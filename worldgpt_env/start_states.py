@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from worldgpt_env.model.batch import Presence, State
 from worldgpt_env.model.codecs import Codec
 from worldgpt_env.model.modalities import Modality, TextSpec
+from worldgpt_env.model.safe_io import write_tensors
 
 from .descriptions import Descriptions
 from .errors import CheckpointError, MissingStartStatesError
@@ -192,16 +191,11 @@ class StartStates:
         """Write the file ``path``, or into the folder ``path``, replacing an old file whole."""
         path = Path(path)
         path = path / FILE_NAME if path.is_dir() else path
-        parts = {str(modality): codes.contiguous() for modality, codes in self.codes.items()}
+        parts = {str(modality): codes for modality, codes in self.codes.items()}
         parts |= {"first": self.first, "episode": self.episode, "step": self.step}
         parts |= {f"{PRESENT}{modality}": there for modality, there in self.present.items()}
         parts |= {} if self.reward is None else {"reward": self.reward}
-        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            save_file(parts, unfinished)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_tensors(path, parts)
         return path
 
     def subset(self, keep: Tensor) -> StartStates:

@@ -81,13 +81,11 @@ class ChunkStore:
         if self.own is None:
             return Chunk(self, tensors, None)
         path = self.own / f"{uuid.uuid4().hex}.safetensors"
-        draft = path.with_suffix(".tmp")
         try:
             self._need_owner()
-            save_file(tensors, draft)
-            os.replace(draft, path)
+            save_file(tensors, path)  # no need to last: its name is told when it is whole
         except (OSError, SafetensorError) as error:
-            draft.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             self._give_up(f"a memory could not be written to {self.own} ({error})", error)
             return Chunk(self, tensors, None)
         return Chunk(self, tensors, path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..batch import Presence, State
@@ -19,6 +19,7 @@ from ..checkpoint import MANIFEST, verify, write_folder
 from ..codecs.codec import MICRO_BATCH
 from ..errors import KnowledgeError
 from ..modalities import Modality
+from ..safe_io import write_json, write_tensors
 from .contexts import Contexts
 from .facts import Facts
 from .keys import Keys, codec_sha256
@@ -243,12 +244,12 @@ class Knowledge:
     def save(self, folder: str | Path) -> None:
         """Write knowledge.json and knowledge.safetensors into ``folder``, replacing it whole."""
         told, tensors = self._told(), self.facts.tensors()
-        tensors |= {f"centre/{m}": part.cpu() for m, part in self.keys.centres.items()}
+        tensors |= {f"centre/{m}": part for m, part in self.keys.centres.items()}
         tensors |= {"barred": self._barred, "fingerprints": self._fingerprints}
 
         def write(draft: Path) -> None:
-            save_file({n: t.contiguous() for n, t in tensors.items()}, draft / TENSORS)
-            (draft / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n")
+            write_tensors(draft / TENSORS, tensors)
+            write_json(draft / DESCRIPTION, told)
 
         write_folder(Path(folder), write)
 

@@ -12,13 +12,14 @@ from typing import Any, ClassVar, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..checkpoint import verify, write_folder
 from ..errors import CheckpointError, ConfigurationError
 from ..modalities import ModalitySpec
 from ..reference import check_digest, freeze, quiet, weights_digest
+from ..safe_io import write_json, write_tensors
 from .projection import Condition, DecoderProjection
 
 
@@ -175,12 +176,10 @@ class PipelineDecoder(ABC):
 
     def save(self, folder: str | Path) -> None:
         """Write the projection and the name and hash of the pipeline to ``folder`` (atomic)."""
-        state = {n: t.detach().cpu().contiguous() for n, t in self.projection.state_dict().items()}
 
         def write(draft: Path) -> None:
-            save_file(state, draft / "projection.safetensors")
-            fields = json.dumps(dataclasses.asdict(self.config), indent=2, sort_keys=True)
-            (draft / "decoder.json").write_text(fields + "\n")
+            write_tensors(draft / "projection.safetensors", self.projection.state_dict())
+            write_json(draft / "decoder.json", dataclasses.asdict(self.config))
 
         write_folder(Path(folder), write)
 

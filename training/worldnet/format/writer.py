@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from worldgpt_env.model.checkpoint import replace_folder, seal
+from worldgpt_env.model.checkpoint import seal
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import AudioSpec, Modality, TextSpec
+from worldgpt_env.model.safe_io import replace_folder
 
 from .annotation import (
     MEDIA,
