@@ -6,11 +6,11 @@ import dataclasses
 import json
 import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from worldgpt_env.model.array_checks import ArrayCheck, Misfit, ends_problem
+from worldgpt_env.model.array_checks import LARGEST, ArrayCheck, Misfit, ends_problem
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import SPEC_OF, ActionSpec, Modality, ModalitySpec
 from worldgpt_env.worlds.registry import check_world_name
@@ -18,6 +18,15 @@ from worldgpt_env.worlds.registry import check_world_name
 from .episode import Episode, RecordingError
 
 MOST_LETTERS = 1000  # of a scenario
+
+
+class Recorded(Protocol):
+    """What is checked of a :class:`~worldgpt_env.training.recording.Recording`."""
+
+    world: str
+    specs: dict[Modality, ModalitySpec]
+    action_spec: ActionSpec
+    episodes: list[Episode]
 
 
 class EpisodeCheck:
@@ -46,7 +55,7 @@ class EpisodeCheck:
         """
         steps = self._steps(episode, where)
         self._check_actions(episode.actions, steps, where)
-        _check_rewards(episode.rewards, steps, where)
+        rewards = _checked_rewards(episode.rewards, steps, where)
         problem = ends_problem(episode.terminated, episode.truncated)
         if not problem and not (episode.terminated or episode.truncated):
             problem = (
@@ -59,7 +68,8 @@ class EpisodeCheck:
         self._check_observations(episode.observations, present, steps, where)
         return dataclasses.replace(
             episode,
-            actions=np.asarray(episode.actions).astype(self._stored, copy=False),
+            actions=episode.actions.astype(self._stored, copy=False),
+            rewards=rewards,
             terminated=bool(episode.terminated),
             truncated=bool(episode.truncated),
             seed=_checked_seed(episode.seed, where),
@@ -109,11 +119,51 @@ class EpisodeCheck:
             absent = None if there is None else ~there
             misfit = check.many(observations[modality], steps + 1, absent)
             if misfit is not None and misfit.row is None:
-                told = f"the {modality}", "one moment more than actions"
-                raise _refusal(where, told[0], misfit, told[1])
+                more = "one moment more than actions"
+                raise _refusal(where, f"the {modality}", misfit, more)
             if misfit is not None:
                 when = f"after step {misfit.row - 1}" if misfit.row else "before the first step"
                 raise _refusal(where, f"moment {misfit.row} ({when}): the {modality}", misfit)
+
+    def check_arrays(self, episode: Episode, where: str) -> None:
+        """Refuse what a model cannot be shown: of WorldNet, rewards may be NaN, not told.
+
+        Args:
+            episode: its observations may be of more modalities than are checked.
+            where: what is checked, for the message.
+
+        Raises:
+            RecordingError: an observation, action or reward does not fit.
+        """
+        steps = len(episode)
+        self._check_actions(episode.actions, steps, where)
+        self._check_observations(episode.observations, episode.present, steps, where)
+        if np.isinf(episode.rewards).any():
+            step = int(np.argmax(np.isinf(episode.rewards)))
+            raise RecordingError(f"{where}: the reward of step {step} is infinite.")
+
+
+def check_for_model(
+    recording: Recorded, specs: Mapping[Modality, ModalitySpec], action_spec: ActionSpec
+) -> None:
+    """Refuse a recording that a model of ``specs`` and ``action_spec`` cannot learn from.
+
+    Raises:
+        RecordingError: it is of another world or of other options, or an episode does not fit.
+    """
+    pairs: list[tuple[str, Any, Any]] = [
+        (f"the {modality}", recording.specs.get(modality), spec) for modality, spec in specs.items()
+    ]
+    for what, has, needs in [*pairs, ("the actions", recording.action_spec, action_spec)]:
+        if has != needs:
+            raise RecordingError(
+                f"the recording of {recording.world!r} does not belong to the model: {what} of the "
+                f"recording: {has!r:.160}; of the model: {needs!r:.160}. Record the world that the "
+                "model learned, with the same options."
+            )
+    check = EpisodeCheck(specs, action_spec)
+    for number, episode in enumerate(recording.episodes):
+        check.check_arrays(episode, f"episode {number} of world {recording.world!r}")
 
 
 def check_recording(
@@ -175,23 +225,30 @@ def json_values(values: Any, what: str) -> Any:
         ) from error
 
 
-def _check_rewards(rewards: np.ndarray, steps: int, where: str) -> None:
-    expected = f"shape {(steps,)} and dtype float32"
-    if isinstance(rewards, np.ma.MaskedArray) or (rewards.shape, rewards.dtype) != (
-        (steps,),
-        np.float32,
-    ):
+def _checked_rewards(rewards: np.ndarray, steps: int, where: str) -> np.ndarray:
+    """Return rewards as float32; wider ones pass where that changes none of them."""
+    masked = isinstance(rewards, np.ma.MaskedArray)
+    if masked or rewards.shape != (steps,) or rewards.dtype.kind != "f":
         raise RecordingError(
             f"{where}: the array of rewards has shape {rewards.shape} and dtype {rewards.dtype}; "
-            f"expected is {expected}: rewards.astype(np.float32)."
+            f"expected is shape {(steps,)} and dtype float32: rewards.astype(np.float32)."
         )
-    finite = np.isfinite(rewards)
+    with np.errstate(over="ignore"):
+        narrow = rewards.astype(np.float32, copy=False)
+    finite = np.isfinite(narrow)
     if not finite.all():
         step = int(np.argmin(finite))
         raise RecordingError(
-            f"{where} has a reward that is NaN or infinite: {rewards[step]} at step {step}; "
-            "expected is a finite float32 number."
+            f"{where} has a reward that is NaN or infinite as float32: {rewards[step]} at step "
+            f"{step}; expected is a finite number of at most {LARGEST:.3g}."
         )
+    if not np.array_equal(narrow, rewards):
+        step = int(np.argmax(narrow != rewards))
+        raise RecordingError(
+            f"{where}: the array of rewards has dtype {rewards.dtype}, and float32 would change "
+            f"{rewards[step]!r} at step {step}; round them yourself: rewards.astype(np.float32)."
+        )
+    return narrow
 
 
 def _checked_presence(

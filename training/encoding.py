@@ -17,6 +17,7 @@ from worldgpt_env.model.safe_io import write_tensors
 from worldgpt_env.model.safe_tensors import read_tensors_and_texts
 from worldgpt_env.model.transitions import TransitionStore
 
+from .data_checks import check_for_model
 from .dataset_description import DATA, count_episodes
 from .episode import Episode
 from .recording import Recording
@@ -31,7 +32,11 @@ def encode_recording(processor: Processor, recording: Recording) -> TransitionSt
 
     What comes of a whole dataset stays in ``DATASET/encoded`` under the hash of the processor, and
     is read from there the next time. Everything else is encoded anew.
+
+    Raises:
+        RecordingError: it is of another world than the processor, or an episode does not fit.
     """
+    check_for_model(recording, processor.specs, processor.action_spec)
     runs = groupby(recording.episodes, key=lambda e: e.source[0] if e.source else None)
     stores = [_encode_run(processor, folder, list(episodes)) for folder, episodes in runs]
     return stores[0] if len(stores) == 1 else TransitionStore.join(stores)
