@@ -79,6 +79,7 @@ def verify(folder: Path, *needed: str) -> None:
     Raises:
         CheckpointError: naming the file that is missing, truncated or changed.
     """
+    recover_folder(folder)
     files = _entries(folder)
     for name in needed:
         files.part(name)

@@ -27,10 +27,13 @@ from .errors import LockedError, WorldGPTError, WriteError
 from .safe_json import finite
 
 if TYPE_CHECKING:
-    from torch import Tensor  # the command line shows its help without loading torch
+    from torch import Tensor
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end, and let it save first."""
+
+DRAFT = ".draft"
+"""Ending of files and folders that are not whole yet."""
 
 _MANY = 64  # files; from here on one sync of all disks is faster than one per file
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
@@ -60,9 +63,12 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
                 mode = os.fstat(file.fileno()).st_mode & 0o777  # as the umask has it
             yield draft
             draft.chmod(mode)  # safetensors makes its files anew, readable by their owner alone
-            _sync(draft)
+            lasting = path.parent.suffix != DRAFT  # a draft folder is flushed as a whole
+            if lasting:
+                _sync(draft)
             os.replace(draft, path)
-            _sync(path.parent)
+            if lasting:
+                _sync(path.parent)
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
@@ -302,12 +308,13 @@ def held_signals() -> Iterator[None]:
 
 def _draft_of(path: Path) -> Path:
     """Return a name beside ``path`` that nobody else uses, and that no pattern ``*.ext`` finds."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{DRAFT}")
 
 
 def _drafts_of(name: str, folder: Path) -> list[Path]:
     """Return the drafts in ``folder`` of files or folders called ``name``, ``"*"`` for any."""
-    return [p for p in folder.glob(f".*.{'[0-9a-f]' * 8}.draft") if name in ("*", p.name[1:-15])]
+    found = folder.glob(f".*.{'[0-9a-f]' * 8}{DRAFT}")
+    return [path for path in found if name in ("*", path.name[1:-15])]
 
 
 def _aside(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from ..contexts import Contexts
 from ..errors import ConfigurationError, KnowledgeError
 from ..modalities import Modality
 from ..processor import Processor
-from ..safe_io import write_json, write_tensors
+from ..safe_io import recover_folder, write_json, write_tensors
 from ..safe_json import Fields, read_json
 from ..safe_tensors import read_tensors
 from ..states import Presence, State
@@ -281,6 +281,7 @@ class Knowledge:
             CheckpointError: a file is truncated or changed.
         """
         folder = Path(folder)
+        recover_folder(folder)
         if not (folder / MANIFEST).is_file() or not (folder / DESCRIPTION).is_file():
             raise KnowledgeError(
                 f"there is no knowledge at {folder}; build it: "
