@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_json import parse_json
 
 from ..figures import Figures
 
@@ -30,7 +30,7 @@ def assignment(text: str) -> tuple[str, Any]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     try:
-        return name, json.loads(value)
+        return name, parse_json(value.encode())
     except ValueError:
         return name, value
 

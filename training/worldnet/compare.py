@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_json import read_json
 
 from ..statistics import difference_interval, mean_interval, percentile_interval
 from ..tables import markdown_table, number
@@ -65,11 +65,9 @@ def compare(config: CompareConfig) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        figures = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(figures, dict) or not {"classes", "draws", "test"} <= figures.keys():
+    cure = "Write it with: worldgpt worldnet evaluate --json FILE."
+    figures = read_json(path, cure, ConfigurationError, largest=2**28, figures=True)
+    if not {"classes", "draws", "test"} <= figures.keys():
         raise ConfigurationError(
             f"{path} holds no evaluation; write one with: worldgpt worldnet evaluate ... --json "
             f"{path}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from worldgpt_env.model.errors import (
     UntrainedCombinationWarning,
 )
 from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.safe_json import Fields, read_json
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from ..recording import Recording
@@ -225,11 +225,12 @@ def _modality(name: str) -> Modality:
 
 def learned_scenarios(model: str) -> tuple[str, ...] | None:
     """Return the scenarios that a model has learned from, as its training noted; else None."""
-    try:
-        noted = json.loads((Path(model) / "metrics.json").read_text()).get("scenarios")
-    except (OSError, ValueError):
+    path = Path(model) / "metrics.json"
+    if not path.is_file():
         return None  # an embedded world, or a model that was saved by hand
-    return tuple(noted) if noted and any(noted) else None
+    told = Fields(read_json(path, figures=True), path)
+    noted = told.texts("scenarios") if told.data.get("scenarios") is not None else []
+    return tuple(noted) if any(noted) else None
 
 
 def _draw(
