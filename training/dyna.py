@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model.checkpoint import MANIFEST
-from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.run_settings import check_settings, plain_settings
 from worldgpt_env.model.safe_io import RunLock, write_json
+from worldgpt_env.model.safe_json import read_json
 
 from .collect import CollectConfig, collect
 from .imagination import DreamConfig, dream
@@ -101,14 +101,8 @@ def _begin(config: DynaConfig) -> None:
     for free in ("out", "rounds", "episodes"):
         del settings[free]
     if path.is_file():
-        try:
-            before = dict(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(
-                f"{path} is damaged ({error}), so nobody knows how these rounds were made; choose "
-                "another --out."
-            ) from error
-        check_settings(config.out, before, settings)
+        cure = "Nobody knows how these rounds were made: choose another --out."
+        check_settings(config.out, read_json(path, cure), settings)
     else:
         write_json(path, plain_settings(settings))
 
@@ -162,7 +156,7 @@ def _train_config(config: DynaConfig, number: int) -> TrainConfig:
 def _learn(config: TrainConfig) -> dict[str, Any]:
     """Train the model of a round, unless it is there."""
     if (config.out / MANIFEST).is_file():
-        return dict(json.loads((config.out / "metrics.json").read_text()))
+        return read_json(config.out / "metrics.json", figures=True)
     return train(config)
 
 
@@ -175,7 +169,7 @@ def _judge(config: DynaConfig, folder: Path) -> dict[str, Any]:
     }
     path = folder / "judgement.json"
     if path.is_file():
-        found = json.loads(path.read_text())
+        found = read_json(path, "Delete it to judge again.", figures=True)
         if all(found.get(name) == value for name, value in asked.items()):
             return dict(found)
     figures = evaluate(EvaluateConfig(**asked))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from worldgpt_env.model.safe_json import parse_json
 
 ALGORITHMS: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn")}
 READINGS: dict[str, Any] = {"choices": ("raw", "reflected")}
@@ -118,7 +119,7 @@ def assignment(text: str) -> tuple[str, Any]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     try:
-        return name, json.loads(value)
+        return name, parse_json(value.encode())
     except ValueError:
         return name, value
 

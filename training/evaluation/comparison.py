@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_json import read_json
 
 from ..intervals import difference_interval, mean_interval, percentile_interval
 from ..results_io import MERGED, Result
@@ -131,10 +131,8 @@ def report(result: ComparisonResult) -> str:
 
 
 def _read(path: Path) -> Stored:
-    try:
-        stored = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
+    cure = "Write it with: worldgpt worldnet evaluate --json FILE."
+    stored = read_json(path, cure, ConfigurationError, largest=2**28, figures=True)
     needed = {"test": str, "seed": int, "models": list, "draws": dict} | dict.fromkeys(GROUPS, dict)
     if not isinstance(stored, dict) or not all(
         isinstance(stored.get(name), kind) for name, kind in needed.items()

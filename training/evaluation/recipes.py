@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.curriculum import Combination, combinations
 from worldgpt_env.model.errors import ConfigurationError, MissingModalityError
 from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.safe_json import Fields, read_json
 
 PERCEIVED = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
 PAPER = (
@@ -43,11 +43,12 @@ def open_models(names: Sequence[str], device: str) -> list[WorldGPT]:
 
 def learned_scenarios(model: str) -> tuple[str, ...] | None:
     """Return the scenarios that a model has learned from, as its training noted; else None."""
-    try:
-        noted = json.loads((Path(model) / "metrics.json").read_text()).get("scenarios")
-    except (OSError, ValueError):
+    path = Path(model) / "metrics.json"
+    if not path.is_file():
         return None  # an embedded world, or a model that was saved by hand
-    return tuple(noted) if noted and any(noted) else None
+    summary = Fields(read_json(path, figures=True), path)
+    noted = summary.texts("scenarios") if summary.data.get("scenarios") is not None else []
+    return tuple(noted) if any(noted) else None
 
 
 def choose_combinations(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worldgpt_env.model.modalities import VectorSpec
+from worldgpt_env.model.safe_json import parse_json
 
 from ..format.annotation import FLOAT32
 from ..format.gate import MediaError, read_bytes
@@ -78,7 +78,7 @@ class Words:
         """
         name = cls.name(recording)
         try:
-            data = json.loads(read_bytes(root, name))
+            data = parse_json(read_bytes(root, name))
             return cls(
                 str(data["scenario"]),
                 [
@@ -92,9 +92,9 @@ class Words:
                 [(_number(part["second"]), _number(part["value"])) for part in data["rewards"]],
                 VectorSpec(**data["numbers"]) if data.get("numbers") else None,
             )
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            if isinstance(error, MediaError):
-                raise
+        except MediaError:
+            raise
+        except (ValueError, LookupError, TypeError, OverflowError, AttributeError) as error:
             raise MediaError(name, f"holds no words of a recording ({error!r}).") from error
 
     def to_json(self) -> dict[str, Any]:
