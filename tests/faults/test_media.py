@@ -184,7 +184,10 @@ def test_a_truncated_film_is_refused_at_every_length(
 def test_a_truncated_live_film_is_refused(tmp_path: Path) -> None:
     """It does not know how long it will be; each part inside does."""
     path = write_film(tmp_path / "a.mkv", TENTHS, sound=click(4, 1), container={"live": "1"})
-    assert footage(path).seconds == pytest.approx(4)
+    long = footage(path)
+    assert long.seconds == pytest.approx(4) and numbers(long.film(2, 3, 2, 96)) == [24, 29]
+    assert loud(long.sound(0.8, 2, 8000), 8000) == pytest.approx(0.2, abs=0.005)
+    assert not long.sound(2, 3, 8000).any()
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(MediaError, match="breaks off"):
         footage(path)

@@ -1,4 +1,4 @@
-"""Faults of processes that build: they end quietly when whoever started them is gone."""
+"""Faults of processes that build: they end quietly and clean up when their parent is gone."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import av
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from .gate import LIMITS, MediaError, MediaLimits, check_pixels, decoding
@@ -33,7 +34,6 @@ class VideoReader:
         times: ``(n,)`` float64, the second at which each picture is first shown, ascending.
         seconds: at which the last picture is over; the sound may end before or after.
         sounds: it has a sound.
-        unpacked: bytes of a picture.
     """
 
     def __init__(
@@ -93,7 +93,8 @@ class VideoReader:
             size: makes height and width of those shown; default: as they are.
 
         Raises:
-            MediaError: a picture cannot be decoded, or the size changes in the middle.
+            MediaError: a picture cannot be decoded, the size changes in the middle, or all of them
+                unpack to over the limit.
         """
         wanted = self._stamps[numbers].tolist()
         kept: dict[int, np.ndarray] = {}
@@ -105,8 +106,6 @@ class VideoReader:
             missing = min(set(wanted) - set(kept))
             second = self.times[np.searchsorted(self._stamps, missing)]
             raise MediaError(self.name, f"has no picture at second {second:.2f}: it is damaged.")
-        if len({picture.shape for picture in kept.values()}) != 1:
-            raise MediaError(self.name, "changes its size in the middle.")
         return np.stack([kept[stamp] for stamp in wanted])
 
     def sound(self, start: float, end: float) -> tuple[np.ndarray, int]:
@@ -115,13 +114,15 @@ class VideoReader:
         Where the film plays none it is silent.
 
         Raises:
-            MediaError: the film has no sound, or it is damaged.
+            MediaError: the film has no sound, or it is damaged, or of a rate over the limit.
         """
         with self._opened() as container:
             stream = container.streams.best("audio")
             if not isinstance(stream, av.AudioStream) or stream.time_base is None:
                 raise MediaError(self.name, "has no sound.")
             rate, tick = int(stream.codec_context.sample_rate), float(stream.time_base)
+            if not 1 <= rate <= self._limits.rate:
+                raise MediaError(self.name, f"has {rate} samples a second.")
             part = np.zeros((max(round((end - start) * rate), 0), 1), np.float32)
             begin = start + self._zero - WARM_UP
             if begin > 0:
@@ -166,10 +167,8 @@ class VideoReader:
         """Read when each picture is shown, and where the key frames are."""
         stream, limits = self._stream(container), self._limits
         self._pixel = float(stream.sample_aspect_ratio or 1)
-        height = stream.codec_context.height
         width = round(stream.codec_context.width * self._pixel)
-        check_pixels(self.name, width, height, limits)
-        self.unpacked = height * width * 3
+        check_pixels(self.name, width, stream.codec_context.height, limits)
         shown = list[tuple[int, int]]()  # when, and for how long
         self._keys: list[tuple[int, int]] = []  # when it is shown, and where it is found
         for packet in container.demux(stream):
@@ -189,7 +188,8 @@ class VideoReader:
         tick, end = float(stream.time_base), self._end(stream, max(shown)[1])
         begins = [self._stamps[0] * tick, *self._sound_begins(container)]
         self._zero, self._slack = max(min(begins), 0.0), tick / 2
-        self.times, self.seconds = self._stamps * tick - self._zero, end * tick - self._zero
+        self.times = self._stamps * tick - self._zero
+        self.seconds = float(end * tick - self._zero)
         if self.seconds > limits.seconds:
             raise MediaError(
                 self.name, f"lasts {self.seconds:.0f} s and the limit is {limits.seconds:g} s."
@@ -202,16 +202,16 @@ class VideoReader:
         list may cut it: the duration in the header, which may count an empty beginning, bounds it.
         """
         last = int(self._stamps[-1])
-        ends = [last + duration, (stream.start_time or 0) + (stream.duration or 0)]
+        header = (stream.start_time or 0) + (stream.duration or 0)
+        told = [end for end in (last + duration, header) if end > last]
+        if told:
+            return min(told)
+        if len(self._stamps) > 1:  # as long as the one before it
+            return 2 * last - int(self._stamps[-2])
         rate = stream.average_rate or stream.guessed_rate
-        if len(self._stamps) > 1:  # otherwise as long as the one before it
-            ends.append(2 * last - int(self._stamps[-2]))
-        elif rate and stream.time_base:
-            ends.append(last + round(1 / (rate * stream.time_base)))
-        told, usual = [end for end in ends[:2] if end > last], ends[2:]
-        if not told and not usual:
+        if not rate or stream.time_base is None:
             raise MediaError(self.name, "does not say how long its only picture is shown.")
-        return min(told or usual)
+        return last + max(round(1 / (rate * stream.time_base)), 1)
 
     def _sound_begins(self, container: InputContainer) -> list[float]:
         """Return the second of the file at which the sound begins, if it has one."""
@@ -232,6 +232,7 @@ class VideoReader:
         """Return the ``wanted`` pictures by their stamps, decoded from the key frame ``key`` on."""
         kept, seen, last = dict[int, np.ndarray](), set[int](), max(wanted)
         colours = VideoReformatter()  # one for the film: it is dear to make
+        room = self._limits.unpacked_bytes
         with self._opened() as container:
             stream = self._stream(container)
             if key is not None:
@@ -244,7 +245,12 @@ class VideoReader:
                 if frame.is_corrupt and (self._strict or frame.pts in wanted):
                     raise MediaError(self.name, f"is damaged at second {frame.time:.2f}.")
                 if frame.pts in wanted:
-                    kept[frame.pts] = _upright(frame, colours, self._pixel, size)
+                    picture = _upright(frame, colours, self._pixel, size)
+                    if kept and picture.shape != next(iter(kept.values())).shape:
+                        raise MediaError(self.name, "changes its size in the middle.")
+                    if (len(kept) + 1) * picture.nbytes > room:
+                        raise MediaError(self.name, f"unpacks to over {room} bytes.")
+                    kept[frame.pts] = picture
                 if frame.pts >= last:
                     break
         due = (self._stamps >= min(seen, default=0)) & (self._stamps <= last)
@@ -276,8 +282,10 @@ def _upright(
     """Return one picture as it is to be shown, ``(height, width, 3)`` uint8."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     across, down, turned = 1, 1, False
-    if matrix is not None:
-        a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()  # x' = ax + cy, y' = bx + dy
+    if isinstance(matrix, SideData):
+        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[
+            :5
+        ].tolist()  # x' = ax + cy, y' = bx + dy
         turned = abs(b) + abs(c) > abs(a) + abs(d)
         across, down = (c, b) if turned else (a, d)
     own = frame.height, round(frame.width * pixel)

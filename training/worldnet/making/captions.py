@@ -16,6 +16,7 @@ from ..format.gate import MediaError, read_bytes
 from .footage import Footage
 
 SAME = 1e-6  # seconds, within which two moments are one
+WHOLE = (0.0, float("inf"))  # seconds of a recording without cuts
 
 
 @dataclass(frozen=True)
@@ -124,14 +125,18 @@ class RecordedWords:
     root: Path
     _read: dict[str, Words] = field(default_factory=dict)
 
-    def describe(self, footage: Footage, start: float, end: float) -> Caption:
+    def describe(
+        self, footage: Footage, start: float, end: float, shot: tuple[float, float] = WHOLE
+    ) -> Caption:
         """Return the actions that were done between the two moments, and the states at them.
 
         An action counts if half of it, or half of the time, lies between them; several are told
-        one after another: "move left then fire".
+        one after another: "move left then fire". States are those of ``shot``, where it is seen.
         """
         words = self.words(footage.name)
-        before, after = (_last(words.states, moment) for moment in (start, end))
+        before, after = (
+            _last(words.states, moment) for moment in (max(start, shot[0]), min(end, shot[1]))
+        )
         won = sum(value for second, value in words.rewards if start < second - SAME <= end)
         return Caption(
             " then ".join(_during(words.actions, start, end)), *_told(before, after), reward=won

@@ -29,7 +29,7 @@ from ..format.description import WorldNetDescription
 from ..format.folder import WorldNetFolder
 from ..format.gate import MediaError
 from ..format.writer import Moment, WorldNetWriter
-from .captions import Caption
+from .captions import WHOLE, Caption
 from .footage import Footage
 from .splits import SplitShares, split_sources
 
@@ -60,7 +60,7 @@ class Event:
     row: int = 0
     source: str = ""
     joined: bool = False
-    shot: tuple[float, float] = (0.0, float("inf"))
+    shot: tuple[float, float] = WHOLE
 
 
 @dataclass(frozen=True)
@@ -257,14 +257,15 @@ def _same(before: Moment, after: Moment, frames: int) -> bool:
     """Return whether nothing tells two states apart once their films have all ``frames``."""
     if (before.text, tuple(before.vector)) != (after.text, tuple(after.vector)):
         return False
-    pairs = [(before.image, after.image), (before.audio, after.audio)]
-    if before.video is not None and after.video is not None:
-        films = [
-            np.pad(film, ((frames - len(film), 0), *[(0, 0)] * 3), mode="edge")
-            for film in (before.video, after.video)
-        ]
-        pairs.append((films[0], films[1]))
-    return all(np.array_equal(one, other) for one, other in pairs if one is not None)
+    films = [
+        None if film is None else np.pad(film, ((frames - len(film), 0), *[(0, 0)] * 3), "edge")
+        for film in (before.video, after.video)
+    ]
+    pairs = [(before.image, after.image), (before.audio, after.audio), (films[0], films[1])]
+    return all(
+        one is other if one is None or other is None else np.array_equal(one, other)
+        for one, other in pairs
+    )
 
 
 def _describe(

@@ -154,7 +154,7 @@ def _shoot(game: Game, seeds: np.random.SeedSequence, seconds: float, path: Path
         window, action = game.begin(generator), ""
         while True:
             begun, now = reels.seconds, reels.add(window)
-            states.append((now, window.text, window.numbers))
+            states.append((now if action else begun, window.text, window.numbers))
             if action:
                 actions.append((begun, now, action))
             if window.reward:

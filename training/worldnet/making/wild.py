@@ -129,9 +129,8 @@ class _Teller:
     def __init__(self, config: WildConfig, root: Path) -> None:
         """Open the models that are named."""
         self._words = RecordedWords(root)
-        self._captioner: Captioner = self._words
+        self._captioner: Captioner | None = None
         self._rewrite: Callable[[str], str] | None = None
-        self._models = bool(config.captioner)
         self.rewritten = Counter[str]()
         if config.captioner:
             from .captioners import TransformersCaptioner
@@ -144,7 +143,7 @@ class _Teller:
 
     def check_numbers(self, book: EventBook, name: str) -> None:
         """Take over what the numbers of a recording are; they are the same in all of them."""
-        numbers = None if self._models else self._words.words(name).numbers
+        numbers = None if self._captioner else self._words.words(name).numbers
         if numbers is not None and book.numbers not in (None, numbers):
             raise MediaError(name, f"tells other numbers ({numbers}) than those before.")
         book.numbers = book.numbers or numbers
@@ -152,16 +151,18 @@ class _Teller:
     def event(self, footage: Footage, event: Event) -> Event:
         """Return an event with what happens in it, in plain words, and its scenario."""
         start, end = event.start, event.end
-        if self._models:  # they look at pictures, which are to be of one shot
+        if self._captioner is not None:  # it looks at pictures, which are to be of one shot
             start, end = max(start, event.shot[0]), min(end, event.shot[1])
-        caption = self._captioner.describe(footage, start, end)
+            caption = self._captioner.describe(footage, start, end)
+        else:
+            caption = self._words.describe(footage, start, end, event.shot)
         caption = replace(
             caption,
             action=self._rewritten(caption.action),
             before=plain(caption.before),
             after=plain(caption.after),
         )
-        scenario = "" if self._models else self._words.words(footage.name).scenario
+        scenario = "" if self._captioner else self._words.words(footage.name).scenario
         return replace(event, caption=caption, scenario=scenario)
 
     def _rewritten(self, told: str) -> str:
