@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from .arguments import check_path
 from .backbone import Backbone
 from .batch import Batch, LossOutput, Prediction, Presence, State, flatten_time
 from .codecs import Codec, build_codec
@@ -20,6 +21,7 @@ from .cognition.reflector import ContextReflector, ReflectorConfig
 from .configuration import WorldGPTConfig
 from .consistency import Consistency
 from .curriculum import Combination
+from .devices import check_device
 from .embeddings import ActionEmbedding, CellEmbedding, TokenProjection, VectorEmbedding
 from .errors import MissingModalityError, UntrainedCombinationWarning
 from .heads import Ensemble, SignalReader, StateHead, VectorHead
@@ -329,7 +331,10 @@ class WorldGPT(PreTrainedModel):
 
         Raises:
             CheckpointError: if nothing is there, or a file is truncated or not as it was written.
+            ConfigurationError: if the name is no text or path, or there is no such device.
         """
         from .checkpoint import load_model
 
-        return load_model(name_or_path, settings).to(device)
+        check_path("the name or path of a model", name_or_path)
+        place = check_device(device)
+        return load_model(name_or_path, settings).to(place)
