@@ -7,8 +7,10 @@ bool that counts as 1, a NaN, or an array where a number is meant.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError
@@ -75,6 +77,21 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
         *others, last = map(repr, choices)
         raise ConfigurationError(f"{name} is {shown(value)}; use {', '.join(others)} or {last}.")
     return value
+
+
+def check_path(name: str, value: object) -> Path:
+    """Return ``value``, which must be a path that a file can have, or a text that is one.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    try:
+        fits = isinstance(value, str | Path) and str(value) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        raise ConfigurationError(f"{name} is {shown(value)}; use the path of a file or folder.")
+    return Path(value)  # type: ignore[arg-type]
 
 
 def shown(value: Any, most: int = 80) -> str:

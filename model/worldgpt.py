@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from .arguments import check_path
 from .batch import Batch, LossOutput, Prediction
 from .checkpoint import load_checkpoint, save_checkpoint, write_checkpoint
 from .codecs import Codec
 from .configuration import WorldGPTConfig
 from .contexts import Contexts
 from .curriculum import Combination
+from .devices import check_device
 from .dynamics.dynamics import Dynamics
 from .dynamics.layout import Reading
 from .dynamics.losses import LossWeights
@@ -200,5 +202,8 @@ class WorldGPT(PreTrainedModel):
 
         Raises:
             CheckpointError: if nothing is there, or a file is truncated or not as it was written.
+            ConfigurationError: if the name is no text or path, or there is no such device.
         """
-        return load_checkpoint(name_or_path, cls, settings).to(device)
+        check_path("the name or path of a model", name_or_path)
+        place = check_device(device)
+        return load_checkpoint(name_or_path, cls, settings).to(place)

@@ -26,7 +26,7 @@ from worldgpt_env.errors import (
     WorldMismatchError,
 )
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.arguments import check_number, shown
+from worldgpt_env.model.arguments import check_number, check_whole, shown
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import Modality
@@ -43,7 +43,6 @@ from worldgpt_env.spaces import action_space
 from worldgpt_env.start_states import ResetOptions, StartStates
 
 Observation = dict[str, np.ndarray]
-LEAST, MOST = 1e-9, 1e9  # of a scale: rewards stay float32 that differ from 0
 
 
 class ImaginedVecEnv(VecEnv):
@@ -112,7 +111,7 @@ class ImaginedVecEnv(VecEnv):
             memory=memory,
             knowledge=knowledge,
         )
-        self.reward_scale = check_number("reward_scale", reward_scale, LEAST, MOST)
+        self.reward_scale = check_reward_scale(reward_scale)
         if seed is not None:
             checked_seeds([seed])
         self.simulator = Simulator(model, num_envs, config, device=device)
@@ -294,6 +293,15 @@ class ImaginedVecEnv(VecEnv):
         video = raw.get(str(Modality.VIDEO))  # (N, frames, H, W, 3)
         return [None] * self.num_envs if video is None else list(video[:, -1])
 
+    def _get_indices(self, indices: VecEnvIndices) -> Iterable[int]:
+        """Return row numbers; Stable-Baselines3 passes None for all, one, or several."""
+        rows = range(self.num_envs) if indices is None else indices
+        if isinstance(rows, int):
+            rows = [rows]
+        if not isinstance(rows, list | tuple | range | np.ndarray):
+            raise ConfigurationError(f"indices are {shown(indices)}; use numbers of rows.")
+        return [check_whole("an index", row, 0, self.num_envs - 1) for row in rows]
+
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Return an attribute of the dream once per row; all rows share it."""
         self._need_open("get_attr")
@@ -329,3 +337,12 @@ class ImaginedVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
         """Return True for Monitor only: ``info["episode"]`` is written as it writes it."""
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
+
+
+def check_reward_scale(scale: float) -> float:
+    """Return the scale of rewards, which leaves them float32 numbers that differ from 0.
+
+    Raises:
+        ConfigurationError: it is no number above 0, or so extreme that rewards vanish or overflow.
+    """
+    return check_number("reward_scale", scale, 1e-9, 1e9)

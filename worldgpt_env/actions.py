@@ -162,14 +162,14 @@ class Sentences:
         words = sentence.lower().split()
         if len(words) > spec.slots:
             raise InvalidActionError(
-                f"{sentence!r:.120} has {len(words)} words, and an action here has at most "
+                f"{shown(sentence, 120)} has {len(words)} words, and an action here has at most "
                 f"{spec.slots}; say it in fewer."
             )
         unknown = unknown_words(words, spec.vocabulary)
         if unknown:
             raise InvalidActionError(
-                f"{sentence!r:.120} is not an action here: this world does not know {unknown}; "
-                f"pass at most {spec.slots} of its words: {listed(spec.vocabulary)}."
+                f"{shown(sentence, 120)} is not an action here: this world does not know "
+                f"{unknown}; pass at most {spec.slots} of its words: {listed(spec.vocabulary)}."
             )
         return spec.encode(sentence)  # (slots,)
 
@@ -196,12 +196,31 @@ class Phrasebook:
             raise ConfigurationError(
                 f"the actions of this world are {spec.kind}, not text; use it without sentences."
             )
-        chosen = (sentences,) if isinstance(sentences, str) else tuple(sentences)
-        if not chosen or len({_plain(sentence) for sentence in chosen}) != len(chosen):
-            raise ConfigurationError(f"sentences are {chosen}; give at least one, each once.")
+        chosen = parse_sentences(sentences)
         reader = Sentences(spec)
         self.table = np.stack([reader.read(sentence) for sentence in chosen])  # (n, slots)
         self.spec = ActionSpec("discrete", (len(chosen),), chosen)
+
+
+def parse_sentences(sentences: Iterable[str]) -> tuple[str, ...]:
+    """Return ``sentences`` as a tuple; one by itself counts as one.
+
+    Raises:
+        ConfigurationError: they are no texts, or one of them is there twice, or there is none.
+    """
+    wrong = f"sentences are {shown(sentences)}; give at least one, each once."
+    try:
+        given = iter((sentences,) if isinstance(sentences, str) else sentences)
+    except Exception as error:
+        raise ConfigurationError(wrong) from error
+    chosen: dict[str, str] = {}
+    for sentence in given:  # one by one: an endless iterator meets an error at once
+        if not isinstance(sentence, str) or _plain(sentence) in chosen:
+            raise ConfigurationError(wrong)
+        chosen[_plain(sentence)] = sentence
+    if not chosen:
+        raise ConfigurationError(wrong)
+    return tuple(chosen.values())
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -218,8 +237,8 @@ def unknown_words(words: Iterable[str], known: Iterable[str]) -> str:
         if word not in known:
             found = difflib.get_close_matches(word, sorted(known), n=3)
             meant = f" (near: {', '.join(map(repr, found))})" if found else ""
-            parts.append(f"{word!r}{meant}")
-    return ", ".join(parts)
+            parts.append(f"{shown(word, 40)}{meant}")
+    return ", ".join(parts[:SHOWN])
 
 
 def listed(words: Iterable[str]) -> str:

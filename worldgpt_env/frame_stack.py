@@ -15,7 +15,7 @@ from worldgpt_env.model.arguments import check_whole
 from worldgpt_env.model.cognition.choice import choose_steps
 from worldgpt_env.model.modalities import Modality
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, WorldMismatchError
 
 Observation = dict[str, np.ndarray]
 KNOWN = "past"
@@ -37,9 +37,11 @@ class FrameStackConfig:
 
     def __post_init__(self) -> None:
         """Refuse a stack of nothing, and a horizon that is shorter than what is seen of it."""
-        check_whole("count of the past observations", self.count, 1, MOST_FRAMES)
+        count = check_whole("count of the past observations", self.count, 1, MOST_FRAMES)
+        object.__setattr__(self, "count", count)
         if self.horizon is not None:
-            check_whole("horizon of the past observations", self.horizon, self.count, LONGEST)
+            name = "horizon of the past observations"
+            object.__setattr__(self, "horizon", check_whole(name, self.horizon, count, LONGEST))
 
 
 class FrameStack:
@@ -122,6 +124,20 @@ class FrameStack:
         parts |= {f"first/{key}": part for key, part in self._first.items()}
         parts |= {f"kept/{key}": part for key, part in self._kept.items()}
         return {name: torch.from_numpy(part.copy()) for name, part in parts.items()}
+
+    def check(self, snapshot: Mapping[str, Tensor]) -> None:
+        """Refuse what is no :meth:`snapshot` of a past like this one.
+
+        Raises:
+            WorldMismatchError: it is something else.
+        """
+        wanted = {name: (part.shape, part.dtype) for name, part in self.snapshot().items()}
+        if wanted != {n: (getattr(p, "shape", None), getattr(p, "dtype", None))
+                      for n, p in snapshot.items()}:  # fmt: skip
+            raise WorldMismatchError(
+                f"this state does not hold the past observations of {self.rows} rows; pass what "
+                "get_state() of the same dream and number of rows returned."
+            )
 
     def restore(self, snapshot: Mapping[str, Tensor]) -> None:
         """Return to a :meth:`snapshot` of a past like this one."""

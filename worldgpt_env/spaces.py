@@ -41,7 +41,7 @@ def parse_modalities(wanted: Iterable[Modality | str]) -> tuple[Modality, ...]:
     known, found = [str(modality) for modality in Modality], list[Modality]()
     try:
         names = iter((wanted,) if isinstance(wanted, str) else wanted)
-    except TypeError as error:
+    except Exception as error:
         raise ConfigurationError(
             f"modalities is {shown(wanted)}; pass some of {known}, such as ['image', 'text']."
         ) from error
@@ -123,6 +123,25 @@ def action_space(spec: ActionSpec) -> spaces.Discrete | spaces.Box | spaces.Mult
     if spec.kind == "multidiscrete":
         return spaces.MultiDiscrete(np.array(spec.sizes, np.int64))
     return spaces.Box(np.array(spec.low, np.float32), np.array(spec.high, np.float32))
+
+
+def action_spec(space: spaces.Space[Any]) -> ActionSpec:
+    """Return the spec of an action space that :func:`action_space` gives, without its names.
+
+    Raises:
+        ConfigurationError: it is another kind of space.
+    """
+    if isinstance(space, spaces.Discrete) and space.start == 0:
+        return ActionSpec("discrete", (int(space.n),))
+    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1 and not space.start.any():
+        return ActionSpec("multidiscrete", tuple(space.nvec.tolist()))
+    if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32:
+        bounds = tuple(space.low.tolist()), tuple(space.high.tolist())
+        return ActionSpec("box", space.shape, (), *bounds)
+    raise ConfigurationError(
+        f"the action space is {shown(space)}; use a Discrete or MultiDiscrete that counts from 0, "
+        "or a Box of one dimension of float32."
+    )
 
 
 def check_observation(

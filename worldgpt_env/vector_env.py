@@ -19,7 +19,7 @@ from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import ActionSpec, Modality
 
-from .env import RESET, Observation, check_render_mode
+from .env import RESET, Observation, RenderModes, check_render_mode
 from .errors import (
     ClosedEnvironmentError,
     ConfigurationError,
@@ -82,7 +82,8 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
         """Open a learned world ``num_envs`` times; the arguments are described in the class."""
-        check_render_mode(render_mode, ["rgb_array"])
+        modes = RenderModes(["rgb_array"])
+        check_render_mode(render_mode, modes)
         mode = _autoreset_mode(autoreset_mode)
         config = SimulatorConfig(
             obs_mode=obs_mode,
@@ -102,7 +103,7 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
         self.simulator = Simulator(model, num_envs, config)
         self.autoreset_mode = mode
         self.metadata = {
-            "render_modes": ["rgb_array"],
+            "render_modes": modes,
             "render_fps": 8,
             "autoreset_mode": self.autoreset_mode,
         }
@@ -264,11 +265,10 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except ValueError as error:
-        known = [known.value for known in AutoresetMode]
-        raise ConfigurationError(f"autoreset_mode is {shown(mode)}; use one of {known}.") from error
+    known = [known.value for known in AutoresetMode]
+    if not isinstance(mode, AutoresetMode | str) or mode not in [*AutoresetMode, *known]:
+        raise ConfigurationError(f"autoreset_mode is {shown(mode)}; use one of {known}.")
+    return AutoresetMode(mode)
 
 
 def _step_infos(step: SimulatorStep, mask: np.ndarray, texts: list[str]) -> Infos:

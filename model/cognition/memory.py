@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..arguments import check_flag, check_path, check_whole, shown
 from ..contexts import Contexts
 from ..errors import ConfigurationError
 from ..modalities import Modality
@@ -24,6 +25,7 @@ READINGS = ("raw", "reflected")
 
 
 PRESENCE = ("present", "present_next")
+MOST_READ, MOST_NEAR = 1024, 2**20  # steps that are read at once, and kept where the model computes
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,22 @@ class MemoryConfig:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         check_reading(self.reading, "memory")
-        for name, least in (("count", 1), ("horizon", 1), ("near", 2)):
-            value = getattr(self, name)
-            if value is None and name == "horizon":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigurationError(
-                    f"{name} of the memory is {value!r}; use a whole number from {least}."
-                )
+        plain = {"count": check_whole("count of the memory", self.count, 1, MOST_READ)}
+        plain["near"] = check_whole("near of the memory", self.near, 2, MOST_NEAR)
+        if self.horizon is not None:
+            plain["horizon"] = check_whole("horizon of the memory", self.horizon, 1, 2**31)
+        for name, value in plain.items():  # numpy's small integers overflow where they are added
+            object.__setattr__(self, name, value)
+        if self.folder is not None:
+            check_path("folder of the memory", self.folder)
+        check_flag("fallback of the memory", self.fallback)
 
 
 def check_reading(reading: str, what: str) -> None:
     """Refuse a reading that does not exist."""
-    if reading not in READINGS:
+    if not isinstance(reading, str) or reading not in READINGS:
         raise ConfigurationError(
-            f"the reading of the {what} is {reading!r}; use one of {', '.join(READINGS)}."
+            f"the reading of the {what} is {shown(reading)}; use one of {', '.join(READINGS)}."
         )
 
 

@@ -13,14 +13,16 @@ import numpy as np
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.arguments import check_flag, check_whole, shown
 from worldgpt_env.model.cognition.knowledge import Found, Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig, WorkingMemory, check_reading
 from worldgpt_env.model.contexts import Contexts
 from worldgpt_env.model.processor import Processor
 from worldgpt_env.model.states import Presence, State
 
-from ..errors import ConfigurationError, MissingHeadError
+from ..errors import ConfigurationError, KnowledgeError, MissingHeadError, WorldGPTError
 
+MOST_READ = 1024  # transitions that a step reads, each some tokens in front of it
 Read = dict[str, Any]
 """What a step read, as ``info`` tells it: arrays ``(N, ...)`` by key, or a dict of such."""
 
@@ -43,11 +45,15 @@ class KnowledgeConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        check_reading(self.reading, "knowledge")
-        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
+        if not isinstance(self.base, str | Path | Knowledge):
             raise ConfigurationError(
-                f"count of the knowledge is {self.count!r}; use a whole number from 1."
+                f"base of the knowledge is {shown(self.base)}; use the folder of a knowledge base "
+                "or a Knowledge."
             )
+        check_reading(self.reading, "knowledge")
+        count = check_whole("count of the knowledge", self.count, 1, MOST_READ)
+        object.__setattr__(self, "count", count)
+        check_flag("faiss of the knowledge", self.faiss)
 
 
 def as_memory(memory: str | MemoryConfig | None) -> MemoryConfig | None:
@@ -56,7 +62,7 @@ def as_memory(memory: str | MemoryConfig | None) -> MemoryConfig | None:
         return memory
     if not isinstance(memory, str):
         raise ConfigurationError(
-            f"memory is {memory!r:.80}; use 'raw', 'reflected' or a MemoryConfig."
+            f"memory is {shown(memory)}; use 'raw', 'reflected' or a MemoryConfig."
         )
     return MemoryConfig(memory)
 
@@ -69,7 +75,7 @@ def as_knowledge(
         return knowledge
     if not isinstance(knowledge, str | Path | Knowledge):
         raise ConfigurationError(
-            f"knowledge is {knowledge!r:.80}; use the folder of a knowledge base, a Knowledge or "
+            f"knowledge is {shown(knowledge)}; use the folder of a knowledge base, a Knowledge or "
             "a KnowledgeConfig."
         )
     return KnowledgeConfig(knowledge)
@@ -183,7 +189,14 @@ def open_knowledge(config: KnowledgeConfig, processor: Processor) -> Knowledge:
     if isinstance(base, Knowledge):
         knowledge = base if base.processor is processor else base.read_by(processor)
     else:
-        knowledge = Knowledge.load(base, processor, config.faiss)
+        try:
+            knowledge = Knowledge.load(base, processor, config.faiss)
+        except WorldGPTError:
+            raise
+        except OSError as error:  # a name that no file can have, a folder that may not be read
+            raise KnowledgeError(
+                f"the knowledge base {shown(str(base))} cannot be read: {error.strerror}."
+            ) from error
     if len(knowledge) < config.count:
         warnings.warn(
             f"the knowledge base holds {len(knowledge)} transitions, and a step reads "

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.arguments import check_choice, check_number, check_whole
+from worldgpt_env.model.arguments import check_choice, check_number, check_whole, shown
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.devices import check_device
 from worldgpt_env.model.modalities import Modality
 
-from ..errors import ConfigurationError
+from ..errors import CheckpointError, ConfigurationError, WorldGPTError
 from ..spaces import parse_modalities
 from ..start_states import StartStates
 from .cognition import KnowledgeConfig, as_knowledge, as_memory
@@ -94,7 +94,14 @@ def open_model(model: WorldGPT | str | Path, device: str | torch.device | None =
     """
     place = None if device is None else check_device(device)
     if isinstance(model, str | Path):
-        return WorldGPT.from_pretrained(model, place or "cpu")
+        try:
+            return WorldGPT.from_pretrained(model, place or "cpu")
+        except WorldGPTError:
+            raise
+        except OSError as error:  # a name that no file can have, a folder that may not be read
+            raise CheckpointError(
+                f"the model {shown(str(model))} cannot be read: {error.strerror}."
+            ) from error
     if not isinstance(model, WorldGPT):
         raise ConfigurationError(
             f"model is a {type(model).__name__}; pass the name of an embedded world, the folder "

@@ -26,6 +26,7 @@ from ..errors import (
     InvalidOptionError,
     MissingModalityError,
     MissingStartStatesError,
+    WorldGPTError,
     WorldMismatchError,
 )
 from ..randomness import Keys
@@ -139,7 +140,14 @@ class Starter:
         elif source in KINDS:
             self.kind = str(source)
         else:
-            self._states = self._fitting(StartStates.load(source))
+            try:
+                self._states = self._fitting(StartStates.load(source))
+            except WorldGPTError:
+                raise
+            except OSError as error:  # a name that no file can have, one that may not be read
+                raise MissingStartStatesError(
+                    f"there are no start states at {shown(str(source))}: {error.strerror}."
+                ) from error
 
     @property
     def states(self) -> StartStates:
