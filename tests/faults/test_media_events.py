@@ -19,7 +19,7 @@ from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
 from worldgpt_env.training.worldnet.format.load import load_worldnet
 from worldgpt_env.training.worldnet.format.media import read_audio, read_image, read_video
 from worldgpt_env.training.worldnet.format.writer import Moment, WorldNetWriter
-from worldgpt_env.training.worldnet.inspect import InspectConfig, inspect
+from worldgpt_env.training.worldnet.inspection import InspectConfig, inspect
 from worldgpt_env.training.worldnet.making import captioners
 from worldgpt_env.training.worldnet.making.captions import Words
 from worldgpt_env.training.worldnet.making.events import StateConfig
