@@ -13,6 +13,7 @@ from torch import Tensor
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.batch import State
 from worldgpt_env.model.cognition import nearest
+from worldgpt_env.model.cognition.fingerprints import fingerprints
 from worldgpt_env.model.cognition.keys import action_vectors
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.errors import CheckpointError, KnowledgeError
@@ -324,4 +325,4 @@ def test_faiss_finds_the_same(model: WorldGPT) -> None:
 
 
 def facts_of(knowledge: Knowledge) -> Tensor:
-    return knowledge.store.fingerprints(knowledge.rows)
+    return fingerprints(knowledge.store, knowledge.rows)

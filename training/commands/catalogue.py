@@ -16,7 +16,7 @@ COMMANDS: dict[str, Command | OwnCommand] = {
     "train": Command(
         "learn a world from recordings; repeat to go on",
         "train.train",
-        "TrainConfig",
+        "train_config.TrainConfig",
         {"weights": None},
     ),
     "knowledge": Command(

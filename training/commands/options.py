@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import dataclasses
+import json
 import re
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,17 @@ from worldgpt_env.model.safe_json import parse_json
 ALGORITHMS: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn")}
 READINGS: dict[str, Any] = {"choices": ("raw", "reflected")}
 SET: dict[str, Any] = {"flags": ["--set"]}
-KINDS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "Path": Path}
+
+
+def whole(text: str) -> int:
+    """Return a whole number, which may be written as ``1e4``."""
+    number = float(text) if set(text) & set(".eE") else int(text)
+    if number != int(number):
+        raise ValueError(text)
+    return int(number)
+
+
+KINDS: dict[str, Callable[[str], Any]] = {"str": str, "int": whole, "float": float, "Path": Path}
 Settings = Mapping[str, Mapping[str, Any] | None]
 """Per field what ``add_argument`` is given beside what its type says; None for no option."""
 
@@ -122,6 +135,35 @@ def assignment(text: str) -> tuple[str, Any]:
         return name, parse_json(value.encode())
     except ValueError:
         return name, value
+
+
+def command_line(config: Any, bare: Sequence[str] = ()) -> list[str]:
+    """Return the options that give ``config`` where it differs from the defaults.
+
+    Args:
+        config: a configuration whose fields are options.
+        bare: fields that are paths of which only the last part is told.
+    """
+    told = []
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        default = entry.default
+        if default is dataclasses.MISSING and entry.default_factory is not dataclasses.MISSING:
+            default = entry.default_factory()
+        if value == default or dataclasses.is_dataclass(value):
+            continue
+        told.append(f"--{entry.name.replace('_', '-')} {_words(value, entry.name in bare)}")
+    return told
+
+
+def _words(value: Any, bare: bool) -> str:
+    """Return a value as it is typed."""
+    if isinstance(value, Mapping):
+        pairs = (f"{n}={v if isinstance(v, str) else json.dumps(v)}" for n, v in value.items())
+        return " ".join(map(shlex.quote, pairs))
+    if isinstance(value, tuple):
+        return " ".join(_words(part, bare) for part in value)
+    return shlex.quote(value.name if bare and isinstance(value, Path) else str(value))
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ class Command:
     Attributes:
         sentence: what it does.
         function: module below ``training`` and function, as ``"train.train"``.
-        config: the configuration that it takes, a class of the same module; none by default.
+        config: the configuration that it takes, a class of the same module or of the module that
+            stands before its name; none by default.
         settings: of the options, see :func:`~.options.add_options`.
         table: module and function of the text that is printed of what it returns; by default its
             figures are printed line by line.
@@ -42,6 +43,8 @@ class Command:
     @property
     def reference(self) -> str:
         """Module and class of the configuration."""
+        if "." in self.config:
+            return self.config
         return f"{self.function.rpartition('.')[0]}.{self.config}"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
