@@ -49,7 +49,7 @@ class TrainConfig:
         held_out: share of the episodes kept for calibration and the card.
         horizon: imagined steps before truncation, stored with the model.
         start_states: moments of the recording that are stored with the model, for dreams to begin
-            from and for :class:`WayProposer` to find its way.
+            from and for :class:`WaypointProposer` to find its way.
         agent_modalities: what agents observe by default, stored with the model; all if None. Leave
             out what tells an agent nothing: it would learn the errors of its prediction.
         schedule: what is read and predicted, a key of :data:`~worldgpt_env.model.SCHEDULES`:
