@@ -35,7 +35,7 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "DreamConfig",
         {
             "algo": ALGORITHMS,
-            "obs_mode": {"choices": ("latent", "decoded")},
+            "obs_mode": {"choices": ("latent", "decoded"), "metavar": None},
             "memory": READINGS,
             "settings": SET,
         },

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ALGORITHMS: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn")}
-READINGS: dict[str, Any] = {"choices": ("raw", "reflected")}
+ALGORITHMS: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn"), "metavar": None}
+READINGS: dict[str, Any] = {"choices": ("raw", "reflected"), "metavar": None}
+LIST: dict[str, Any] = {"nargs": None, "action": "store", "const": None}  # one word, as A,B
 SET: dict[str, Any] = {"flags": ["--set"]}
 KINDS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "Path": Path}
 Settings = Mapping[str, Mapping[str, Any] | None]
@@ -37,6 +38,7 @@ def add_options(
     config: str,
     settings: Settings | None = None,
     required: bool = True,
+    prefix: str = "",
 ) -> None:
     """Add an option for each field of a configuration.
 
@@ -45,11 +47,13 @@ def add_options(
         config: module below ``training`` and class, as ``"train.TrainConfig"``.
         settings: of some fields; ``flags`` are other names, ``()`` makes it positional.
         required: fields without a default have to be given.
+        prefix: of the names under which the values are stored.
     """
     for option in options_of(config):
         own = (settings or {}).get(option.name, {})
         if own is not None:
-            found = _argument(option) | {"help": _help(option), "dest": option.name} | own
+            found = _argument(option) | {"help": _help(option), "dest": prefix + option.name}
+            found.update(own)
             flags = found.pop("flags", ["--" + option.name.replace("_", "-")])
             if flags and required and option.default is None:
                 found["required"] = True
@@ -82,13 +86,20 @@ def _argument(option: Option) -> dict[str, Any]:
     if kind == "bool":
         negated = option.default == "True"
         return {"action": argparse.BooleanOptionalAction if negated else "store_true"}
+    metavar = option.name.upper()
     if kind == "tuple":
-        each = KINDS[inner.partition(",")[0]]
-        return {"nargs": "+", "type": each, "action": Gather, "const": tuple}
+        each = KINDS.get(inner.partition(",")[0], str)  # the names of an enum are text
+        return {"nargs": "+", "action": Gather, "const": tuple, "type": each, "metavar": metavar}
     if kind in ("dict", "Mapping"):
-        pair = {"type": assignment, "metavar": "NAME=VALUE"}
-        return {"nargs": "+", "action": Gather, "const": dict} | pair
-    return {"type": KINDS[kind]}
+        metavar = "NAME=VALUE"
+        return {
+            "nargs": "+",
+            "action": Gather,
+            "const": dict,
+            "type": assignment,
+            "metavar": metavar,
+        }
+    return {"type": KINDS[kind], "metavar": metavar}
 
 
 class Gather(argparse.Action):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..parsers import LateParser
-from .options import names, numbers
+from .options import LIST, names, numbers
 from .table import Command, OwnCommand, add_commands
 
 
@@ -19,7 +19,6 @@ def recipe(text: str) -> tuple[str, tuple[Path, ...]]:
     return name, tuple(Path(folder) for folder in names(folders))
 
 
-LIST = {"nargs": None, "action": "store", "const": None}
 NAMES = LIST | {"type": names, "metavar": "A,B"}
 NUMBERS = LIST | {"type": numbers, "metavar": "1,2"}
 MODELS = {"flags": (), "metavar": "MODEL"}

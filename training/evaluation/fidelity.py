@@ -157,7 +157,7 @@ class Pairs:
 
     def exact(self, among: np.ndarray | None = None) -> Score:
         """Return the share of pairs whose codes are all right."""
-        return _shares(self.right.all((1, 2)), self.same.all((1, 2)), among)
+        return _shares(np.all(self.right, (1, 2)), np.all(self.same, (1, 2)), among)
 
     def changed(self) -> np.ndarray:
         """Return which next states differ from their states in anything at all, ``(N,)`` bool."""
@@ -182,12 +182,12 @@ def _shares(right: np.ndarray, same: np.ndarray, among: np.ndarray | None = None
 
 def _picture_scores(pairs: Pairs) -> dict[str, Score]:
     """Return the scores of images, or of the frames of a video."""
-    name, cells = str(pairs.modality), pairs.same.all(-1)  # (N, C)
+    name, right, same = str(pairs.modality), np.all(pairs.right, -1), np.all(pairs.same, -1)
     errors = pairs.compare(lambda *pictures: {"errors": metrics.frame_errors(*pictures)})["errors"]
     scores = {
         f"{name} exact": pairs.exact(),
         f"{name} exact, changed": pairs.exact(pairs.changed()),
-        f"{name} cells right, changed": _shares(pairs.right.all(-1), cells, ~cells),
+        f"{name} cells right, changed": _shares(right, same, ~same),
         **_pixel_scores(name, errors),
     }
     video = pairs.modality is Modality.VIDEO
@@ -276,7 +276,7 @@ def _signal_scores(data: EncodedRecording, predictions: Predictions) -> dict[str
     ranked = metrics.ranking(predictions.uncertainty, wrong)
     return {
         "reward F1": Score(guess.f1, same.f1, rows=guess.events),
-        "reward error": Score(*errors),
+        "reward error": Score(errors[0], errors[1]),
         "end F1": Score(ends, never, rows=int(ended.sum())),
         "uncertainty ranks errors": Score(ranked, None, rows=int(wrong.sum())),
     }
