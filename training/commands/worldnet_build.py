@@ -108,7 +108,7 @@ def _filmed(options: dict[str, Any]) -> Figures:
 def _wild(**options: Any) -> Figures:
     from ..worldnet.making.wild import WildConfig, build_wild
 
-    return _told(build_wild(WildConfig(**_gathered(options))))
+    return _told(build_wild(WildConfig(**gathered(options))))
 
 
 def _crafted(**options: Any) -> Figures:
@@ -116,10 +116,10 @@ def _crafted(**options: Any) -> Figures:
     from ..worldnet.making.crafted import CraftedConfig, build_crafted
 
     media = {"state.media": DATASETS[options["dataset"]].media}
-    return _told(build_crafted(CraftedConfig(**_gathered(media | options))))
+    return _told(build_crafted(CraftedConfig(**gathered(media | options))))
 
 
-def _gathered(options: Figures) -> Figures:
+def gathered(options: Figures) -> Figures:
     """Return the options, those with the prefix of a part as its configuration."""
     plain = {name: value for name, value in options.items() if "." not in name}
     for name, config in PARTS.items():

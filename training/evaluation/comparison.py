@@ -175,7 +175,7 @@ def _difference(
         else:
             over = difference_interval(one["each"], other["each"])
         models = over.low, over.high
-    return Difference(first, second, second - first, episodes, models)
+    return Difference(first, second, other["value"] - one["value"], episodes, models)
 
 
 def _over_episodes(draws: Sequence[Sequence[float | None] | None], paired: bool) -> Bounds | None:
