@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from worldgpt_env.training.cli import build_parser
-from worldgpt_env.training.commands.catalogue import COMMANDS
 from worldgpt_env.training.commands.options import options_of
 from worldgpt_env.training.commands.table import Command, part_of
-from worldgpt_env.training.commands.worldnet import COMMANDS as WORLDNET
-from worldgpt_env.training.commands.worldnet_build import ARCADE, FILMED, MAKING, PARTS, gathered
+from worldgpt_env.training.commands.top_level import COMMANDS
+from worldgpt_env.training.commands.worldnet import WORLDNET_COMMANDS
+from worldgpt_env.training.commands.worldnet_build import ARCADE, FILMED, MAKING, NESTED, gathered
 from worldgpt_env.training.worldnet.making.cutting import Change, CutConfig
 from worldgpt_env.training.worldnet.making.events import StateConfig
 from worldgpt_env.training.worldnet.making.filters import FilterConfig
 
-TABLES = [*COMMANDS.values(), *WORLDNET.values()]
-CONFIGURED = [c for c in TABLES if isinstance(c, Command) and c.config]
+TABLES = [*COMMANDS.values(), *WORLDNET_COMMANDS.values()]
+CONFIGURED = [c for c in TABLES if c.config]
 CONFIGS = [c.reference for c in CONFIGURED]
 CONFIGS += ["policy_evaluation.EvaluateConfig", "evaluation.fidelity.FidelityConfig"]
-CONFIGS += ["worldnet.inspection.InspectConfig", ARCADE, FILMED, *PARTS.values()]
+CONFIGS += ["worldnet.inspection.InspectConfig", ARCADE, FILMED, *NESTED.values()]
 CONFIGS += [f"{MAKING}wild.WildConfig", f"{MAKING}crafted.CraftedConfig"]
 
 

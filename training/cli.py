@@ -11,8 +11,8 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
 
-from .commands.catalogue import COMMANDS
 from .commands.table import add_commands
+from .commands.top_level import COMMANDS
 from .commands.worldnet import add_worldnet
 from .parsers import LateParser
 from .results_io import Figures, write_json

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ALGORITHMS: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn"), "metavar": None}
-READINGS: dict[str, Any] = {"choices": ("raw", "reflected"), "metavar": None}
+ALGORITHM: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn"), "metavar": None}
+READING: dict[str, Any] = {"choices": ("raw", "reflected"), "metavar": None}
 LIST: dict[str, Any] = {"nargs": None, "action": "store", "const": None}  # one word, as A,B
 SET: dict[str, Any] = {"flags": ["--set"]}
-KINDS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "Path": Path}
+TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "Path": Path}
 Settings = Mapping[str, Mapping[str, Any] | None]
 """Per field what ``add_argument`` is given beside what its type says; None for no option."""
 
@@ -87,19 +87,13 @@ def _argument(option: Option) -> dict[str, Any]:
         negated = option.default == "True"
         return {"action": argparse.BooleanOptionalAction if negated else "store_true"}
     metavar = option.name.upper()
+    several = {"nargs": "+", "action": Gather}
     if kind == "tuple":
-        each = KINDS.get(inner.partition(",")[0], str)  # the names of an enum are text
-        return {"nargs": "+", "action": Gather, "const": tuple, "type": each, "metavar": metavar}
+        each = TYPES.get(inner.partition(",")[0], str)  # the names of an enum are text
+        return several | {"const": tuple, "type": each, "metavar": metavar}
     if kind in ("dict", "Mapping"):
-        metavar = "NAME=VALUE"
-        return {
-            "nargs": "+",
-            "action": Gather,
-            "const": dict,
-            "type": assignment,
-            "metavar": metavar,
-        }
-    return {"type": KINDS[kind], "metavar": metavar}
+        return several | {"const": dict, "type": assignment, "metavar": "NAME=VALUE"}
+    return {"type": TYPES[kind], "metavar": metavar}
 
 
 class Gather(argparse.Action):

@@ -15,14 +15,14 @@ from .table import part_of
 
 MAKING = "worldnet.making."
 ARCADE, FILMED = f"{MAKING}arcade.ArcadeConfig", f"{MAKING}filming.FilmConfig"
-PARTS = {
+NESTED = {
     "cut": f"{MAKING}cutting.CutConfig",
     "filters": f"{MAKING}filters.FilterConfig",
     "state": f"{MAKING}events.StateConfig",
     "shares": f"{MAKING}splits.SplitShares",
 }
 """Configurations inside those of ``wild`` and ``crafted``, whose fields are options too."""
-SETTINGS: dict[str, Settings] = {
+NESTED_SETTINGS: dict[str, Settings] = {
     "cut": {"seconds": None},
     "state": {"seconds": {"flags": ["--state-seconds"]}, "size": None, "media": None},
 }
@@ -54,10 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_nested(parser: argparse.ArgumentParser, config: str, settings: Settings) -> None:
     """Add the options of a configuration and of the parts that it has."""
     own = {option.name for option in options_of(MAKING + config)}
-    add_options(parser, MAKING + config, {**settings, **dict.fromkeys(PARTS)})
-    for name, part in PARTS.items():
+    add_options(parser, MAKING + config, {**settings, **dict.fromkeys(NESTED)})
+    for name, part in NESTED.items():
         if name in own:
-            add_options(parser, part, SETTINGS.get(name), prefix=f"{name}.")
+            add_options(parser, part, NESTED_SETTINGS.get(name), prefix=f"{name}.")
 
 
 def run(**options: Any) -> Figures:
@@ -122,7 +122,7 @@ def _crafted(**options: Any) -> Figures:
 def gathered(options: Figures) -> Figures:
     """Return the options, those with the prefix of a part as its configuration."""
     plain = {name: value for name, value in options.items() if "." not in name}
-    for name, config in PARTS.items():
+    for name, config in NESTED.items():
         prefix = f"{name}."
         own = {n.removeprefix(prefix): v for n, v in options.items() if n.startswith(prefix)}
         plain |= {name: part_of(config)(**own)} if own else {}

@@ -53,7 +53,7 @@ class FidelityConfig:
 
 @dataclass(frozen=True)
 class FidelityResult(Result):
-    """Scores by name; ``@h`` in a name: ``h`` steps in open loop from one real state."""
+    """MetricValues by name; ``@h`` in a name: ``h`` steps in open loop from one real state."""
 
     model: str
     world: str
@@ -208,20 +208,20 @@ def _pixel_scores(name: str, errors: Compared[np.ndarray]) -> dict[str, Score]:
 def _audio_scores(pairs: Pairs) -> dict[str, Score]:
     stereo = pairs.observations.shape[-1] == 2
 
-    def heard(prediction: np.ndarray, *_: np.ndarray) -> metrics.Scores:
+    def heard(prediction: np.ndarray, *_: np.ndarray) -> metrics.MetricValues:
         level = {"level": metrics.loudness(prediction)}
         return level | {"balance": metrics.balance(prediction)} if stereo else level
 
     found, rows = pairs.compare(heard), pairs.predictions
-    real, before = (
+    real, previous = (
         metrics.loudness(pairs.observations[steps]) for steps in (rows.next_state, rows.state)
     )
-    loudest = max(float(real.max()), float(before.max()))
-    begun = metrics.onsets(real, before, loudest)
+    loudest = max(float(real.max()), float(previous.max()))
+    begun = metrics.onsets(real, previous, loudest)
     scores = {
         "audio exact": pairs.exact(),
         "audio onset F1": found["level"].reduce(
-            lambda level: metrics.f1(metrics.onsets(level, before, loudest), begun),
+            lambda level: metrics.f1(metrics.onsets(level, previous, loudest), begun),
             int(begun.sum()),
         ),
         "audio level error (dB)": found["level"].reduce(
