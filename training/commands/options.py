@@ -18,8 +18,9 @@ from typing import Any
 
 from worldgpt_env.model.safe_json import parse_json
 
-ALGORITHMS: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn")}
-READINGS: dict[str, Any] = {"choices": ("raw", "reflected")}
+ALGORITHM: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn"), "metavar": None}
+READING: dict[str, Any] = {"choices": ("raw", "reflected"), "metavar": None}
+LIST: dict[str, Any] = {"nargs": None, "action": "store", "const": None}  # one word, as A,B
 SET: dict[str, Any] = {"flags": ["--set"]}
 
 
@@ -31,7 +32,7 @@ def whole(text: str) -> int:
     return int(number)
 
 
-KINDS: dict[str, Callable[[str], Any]] = {"str": str, "int": whole, "float": float, "Path": Path}
+TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": whole, "float": float, "Path": Path}
 Settings = Mapping[str, Mapping[str, Any] | None]
 """Per field what ``add_argument`` is given beside what its type says; None for no option."""
 
@@ -51,6 +52,7 @@ def add_options(
     config: str,
     settings: Settings | None = None,
     required: bool = True,
+    prefix: str = "",
 ) -> None:
     """Add an option for each field of a configuration.
 
@@ -59,11 +61,13 @@ def add_options(
         config: module below ``training`` and class, as ``"train.TrainConfig"``.
         settings: of some fields; ``flags`` are other names, ``()`` makes it positional.
         required: fields without a default have to be given.
+        prefix: of the names under which the values are stored.
     """
     for option in options_of(config):
         own = (settings or {}).get(option.name, {})
         if own is not None:
-            found = _argument(option) | {"help": _help(option), "dest": option.name} | own
+            found = _argument(option) | {"help": _help(option), "dest": prefix + option.name}
+            found.update(own)
             flags = found.pop("flags", ["--" + option.name.replace("_", "-")])
             if flags and required and option.default is None:
                 found["required"] = True
@@ -96,13 +100,14 @@ def _argument(option: Option) -> dict[str, Any]:
     if kind == "bool":
         negated = option.default == "True"
         return {"action": argparse.BooleanOptionalAction if negated else "store_true"}
+    metavar = option.name.upper()
+    several = {"nargs": "+", "action": Gather}
     if kind == "tuple":
-        each = KINDS[inner.partition(",")[0]]
-        return {"nargs": "+", "type": each, "action": Gather, "const": tuple}
+        each = TYPES.get(inner.partition(",")[0], str)  # the names of an enum are text
+        return several | {"const": tuple, "type": each, "metavar": metavar}
     if kind in ("dict", "Mapping"):
-        pair = {"type": assignment, "metavar": "NAME=VALUE"}
-        return {"nargs": "+", "action": Gather, "const": dict} | pair
-    return {"type": KINDS[kind]}
+        return several | {"const": dict, "type": assignment, "metavar": "NAME=VALUE"}
+    return {"type": TYPES[kind], "metavar": metavar}
 
 
 class Gather(argparse.Action):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .options import ALGORITHMS, READINGS, SET
-from .table import Command, OwnCommand
+from .options import ALGORITHM, READING, SET
+from .table import Command
 
-COMMANDS: dict[str, Command | OwnCommand] = {
+COMMANDS: dict[str, Command] = {
     "demo": Command(
         "train in a dream, judge in the real world, film both (three minutes)",
         "demo.demo",
@@ -34,13 +34,13 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "imagination.dream",
         "DreamConfig",
         {
-            "algo": ALGORITHMS,
-            "obs_mode": {"choices": ("latent", "decoded")},
-            "memory": READINGS,
+            "algo": ALGORITHM,
+            "obs_mode": {"choices": ("latent", "decoded"), "metavar": None},
+            "memory": READING,
             "settings": SET,
         },
     ),
-    "evaluate": OwnCommand(
+    "evaluate": Command(
         "judge a policy in the real world (--policy), a model on a recording (--data), "
         "or on every combination of modalities (worldgpt evaluate worldnet)",
         "evaluate",
@@ -49,7 +49,7 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "rounds of recording, learning and dreaming; repeat to go on",
         "dyna.dyna",
         "DynaConfig",
-        {"algo": ALGORITHMS},
+        {"algo": ALGORITHM},
         table="tables.dyna_table",
     ),
     "direct": Command(
@@ -61,7 +61,7 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "measure imagined steps per CPU-second",
         "speed.measure_speed",
         "SpeedConfig",
-        {"memory": READINGS},
+        {"memory": READING},
     ),
     "info": Command("print versions, worlds and devices", "info.info", light=True),
 }
