@@ -270,8 +270,11 @@ class Knowledge:
         verify(folder, DESCRIPTION, TENSORS)
         told = Fields(read_json(folder / DESCRIPTION, CURE), folder / DESCRIPTION)
         scenarios = tuple(told.texts("scenarios"))
-        for name in ("format", "modalities", "codec_sha256"):
-            told.need(name)
+        told.choice("format", [FORMAT])
+        told.text("codec_sha256", pattern="[0-9a-f]{64}")
+        sizes = told.part("modalities")
+        for name in sizes.data:
+            sizes.whole(name, 1, 2**31)
         _check_told(told.data, model, str(folder))
         tensors = read_tensors(folder / TENSORS, CURE)
         with refused(folder / TENSORS, CURE):
