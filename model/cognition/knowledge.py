@@ -296,8 +296,11 @@ class Knowledge:
         verify(folder, DESCRIPTION, TENSORS)
         description = Fields(read_json(folder / DESCRIPTION, CURE), folder / DESCRIPTION)
         scenarios = tuple(description.texts("scenarios"))
-        for name in ("format", "modalities", "codec_sha256"):
-            description.need(name)
+        description.choice("format", [PAIRS, FORMAT])
+        description.text("codec_sha256", pattern="[0-9a-f]{64}")
+        sizes = description.part("modalities")
+        for name in sizes.data:
+            sizes.whole(name, 1, 2**31)
         check_description(description.data, processor, str(folder))
         tensors = read_tensors(folder / TENSORS, CURE, unchecked=("reward",))
         with refused(folder / TENSORS, CURE):
