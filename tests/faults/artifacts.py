@@ -39,7 +39,7 @@ from worldgpt_env.policies.store import (
     read_progress,
     save_policy,
 )
-from worldgpt_env.starting import ResetOptions, Starter
+from worldgpt_env.start_states import ResetOptions, Starter
 from worldgpt_env.training.recording import Recording
 
 
@@ -175,7 +175,7 @@ def build_knowledge(folder: Path, seed: int) -> None:
         }  # fmt: skip
 
     Knowledge.build(
-        model, state(), torch.randint(0, 3, (rows,), generator=generator), state(),
+        model.processor, state(), torch.randint(0, 3, (rows,), generator=generator), state(),
         torch.arange(rows) // 5, [f"kind {n % 3}" for n in range(rows)],
         {Modality.IMAGE: torch.arange(rows) % 7 != 0},
     ).save(folder)  # fmt: skip
@@ -183,14 +183,14 @@ def build_knowledge(folder: Path, seed: int) -> None:
 
 def use_knowledge(folder: Path) -> str:
     model = model_of(0)
-    knowledge = Knowledge.load(folder, model)
-    facts = knowledge.facts
-    state = {m: codes[:4].long() for m, codes in facts.state.items()}
-    found = knowledge.search(state, facts.action[:4], 3, episode=facts.episode[:4])
+    knowledge = Knowledge.load(folder, model.processor)
+    store, first = knowledge.store, knowledge.rows[:4]
+    state, action = store.states(first), store.action[first]
+    found = knowledge.search(state, action, 3, episode=store.episode[first])
     contexts = knowledge.contexts(found)
-    shown = model.predict(state, facts.action[:4], contexts=contexts, reflected=False)
+    shown = model.predict(state, action, contexts=contexts, reflected=False)
     parts = (contexts.state, contexts.action, contexts.next, contexts.valid, contexts.distance)
-    told = (found.index, found.distance, knowledge.scenarios, facts.tensors())
+    told = (found.index, found.distance, knowledge.scenarios, store.tensors())
     return digest(told, parts, shown.state, shown.rewards)
 
 
