@@ -189,7 +189,13 @@ def use_knowledge(folder: Path) -> str:
     found = knowledge.search(state, action, 3, episode=store.episode[first])
     contexts = knowledge.contexts(found)
     shown = model.predict(state, action, contexts=contexts, reflected=False)
-    parts = (contexts.state, contexts.action, contexts.next, contexts.valid, contexts.distance)
+    parts = (
+        contexts.state,
+        contexts.action,
+        contexts.next_state,
+        contexts.valid,
+        contexts.distance,
+    )
     told = (found.index, found.distance, knowledge.scenarios, store.tensors())
     return digest(told, parts, shown.state, shown.rewards)
 
