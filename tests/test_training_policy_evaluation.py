@@ -121,6 +121,19 @@ def test_another_model_has_other_eyes_and_is_refused(policy, tmp_path) -> None:
         evaluate(EvaluateConfig(str(policy), "tiny", model=str(tmp_path / "other")))
 
 
+def test_a_policy_survives_a_change_of_the_dynamics(policy, tmp_path) -> None:
+    other = build_model()
+    with torch.no_grad():
+        for parameter in other.dynamics.parameters():
+            parameter.add_(1e-3)
+    save_model(other, tmp_path / "other")
+    judged = evaluate(
+        EvaluateConfig(str(policy), "tiny", episodes=2, model=str(tmp_path / "other"))
+    )
+    same = evaluate(EvaluateConfig(str(policy), "tiny", episodes=2))
+    assert judged["return"] == same["return"], "it sees through the same codecs"
+
+
 def test_another_world_is_refused(policy, corridor) -> None:
     with pytest.raises((ConfigurationError, WorldMismatchError), match="tiny"):
         evaluate(EvaluateConfig(str(policy), "corridor"))
