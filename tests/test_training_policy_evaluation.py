@@ -9,6 +9,7 @@ from tiny_world import TinyWorld, build_model, save_model
 from toy_worlds import CorridorWorld
 
 from worldgpt_env.errors import WorldMismatchError
+from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.policies.baselines import ConstantPolicy, RandomPolicy
 from worldgpt_env.policies.store import read_policy
@@ -122,7 +123,7 @@ def test_another_model_has_other_eyes_and_is_refused(policy, tmp_path) -> None:
 
 
 def test_a_policy_survives_a_change_of_the_dynamics(policy, tmp_path) -> None:
-    other = build_model()
+    other = WorldGPT.from_pretrained(read_policy(policy).model)
     with torch.no_grad():
         for parameter in other.dynamics.parameters():
             parameter.add_(1e-3)
