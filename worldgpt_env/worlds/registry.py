@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ..errors import ConfigurationError
+from .gym_world import PREFIX, make_gym_world
 from .world import World
 
 _WORLDS: dict[str, str | type[World]] = {
@@ -58,7 +59,7 @@ def make_world(name: str, **options: Any) -> World:
     """Open the real world ``name``.
 
     Args:
-        name: one of :func:`world_names`.
+        name: one of :func:`world_names`, or ``"gym:ID"`` for any Gymnasium environment.
         options: settings of that world, as listed in its class (``render_mode="rgb_array"``, ...).
 
     Returns:
@@ -70,6 +71,8 @@ def make_world(name: str, **options: Any) -> World:
         MissingDependencyError: the package behind the world is not installed.
         WorldError: the world cannot start here, for example without working sound.
     """
+    if name.startswith(PREFIX):
+        return make_gym_world(name.removeprefix(PREFIX), **options)
     if name not in _WORLDS:
         raise ConfigurationError(f"there is no world {name!r}; choose one of {', '.join(_WORLDS)}.")
     world_class = _class_of(_WORLDS[name])

@@ -1,0 +1,187 @@
+"""Dyna on numbers: real steps, a dynamics of all of them, agents in its dreams, round by round."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from worldgpt_env.model.checkpoint import verify, write_folder
+from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+from worldgpt_env.worlds import GymWorld, make_world
+
+from ..stopwatch import Stopwatch
+from .round import Run
+
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True)
+class NumericDynaConfig:
+    """What ``worldgpt dyna --env`` does in a world of numbers.
+
+    Attributes:
+        out: folder of the run: ``settings.json`` and ``round-0``, ``round-1``, ...
+        world: name of the world, ``"gym:ID"``.
+        real_steps: real steps in all; those of the judged episodes do not count.
+        round_steps: real steps of a round; by default a tenth of all, 250 at least.
+        explore: share of the rounds in which a second agent, which seeks what the dynamics does
+            not know, lives most of the real steps.
+        backbone: ``"mlp"`` or ``"llama"``, see :class:`~worldgpt_env.model.dynamics.VectorDynamics`.
+        first_updates: optimiser steps of the first dynamics.
+        updates: of each later one, which goes on from the weights of the last.
+        agent: settings of the agent in place of those of its recipe.
+        episodes: real episodes that judge each round; they are shown and choose nothing.
+        seed: of everything.
+    """
+
+    out: Path
+    world: str
+    real_steps: int
+    round_steps: int | None = None
+    explore: float = 0.5
+    backbone: str = "mlp"
+    first_updates: int = 1_000
+    updates: int = 400
+    agent: Mapping[str, Any] = field(default_factory=dict)
+    episodes: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("real_steps", "first_updates", "updates", "episodes"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        if self.round_steps is not None and not 20 <= self.round_steps <= self.real_steps:
+            raise ConfigurationError(
+                f"round_steps is {self.round_steps}; use a number from 20 to {self.real_steps}."
+            )
+        if self.real_steps < 20:
+            raise ConfigurationError(f"real_steps is {self.real_steps}; 20 are the least.")
+        if not 0 <= self.explore <= 1:
+            raise ConfigurationError(f"explore is {self.explore}; use a share from 0 to 1.")
+        if self.seed < 0:
+            raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+
+    def round_lengths(self) -> list[int]:
+        """Return the real steps of each round; they sum up to ``real_steps``."""
+        each = min(self.round_steps or max(250, self.real_steps // 10), self.real_steps)
+        rounds = max(1, self.real_steps // each)
+        return [each] * (rounds - 1) + [self.real_steps - each * (rounds - 1)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything that decides what happens, as JSON values."""
+        return {name: value for name, value in asdict(self).items() if name != "out"}
+
+
+def numeric_dyna(config: NumericDynaConfig) -> dict[str, Any]:
+    """Run all rounds; the same call goes on after the last whole round, bit for bit.
+
+    Returns:
+        ``world``, ``real_steps``, ``rounds`` (per round ``real_steps`` in all so far, ``dynamics``,
+        ``agent``, ``dream`` and ``judgement``), ``policy`` (the folder of the last one), and
+        ``seconds`` and ``cpu_seconds`` of all calls together.
+
+    Raises:
+        ConfigurationError: the world is none of numbers, or ``out`` holds another run.
+        CheckpointError: a round cannot be read or written.
+        WorldError: the world fails again and again.
+    """
+    _claim(config)
+    lengths = config.round_lengths()
+    done = [_read(config, number) for number in range(_finished(config, len(lengths)))]
+    with tqdm(
+        desc=f"dyna {config.world}",
+        total=config.real_steps,
+        initial=sum(lengths[: len(done)]),
+        unit="real step",
+        disable=None,
+    ) as bar:
+        if len(done) < len(lengths):
+            _go_on(config, lengths, done, bar)
+    return {
+        "world": config.world,
+        "real_steps": done[-1]["real_steps"],
+        "rounds": done,
+        "policy": str(config.out / f"round-{len(lengths) - 1}" / "policy"),
+        "seconds": round(sum(figures["seconds"] for figures in done), 2),
+        "cpu_seconds": round(sum(figures["cpu_seconds"] for figures in done), 2),
+    }
+
+
+def _go_on(
+    config: NumericDynaConfig, lengths: list[int], done: list[dict[str, Any]], bar: tqdm
+) -> None:
+    """Live the rounds that are still to do, and append their figures to ``done``."""
+    world = make_world(config.world)
+    if not isinstance(world, GymWorld) or not world.is_numeric:
+        world.close()
+        raise ConfigurationError(
+            f"{config.world} has observations other than numbers; "
+            f"type: worldgpt dyna --world {config.world} --out {config.out}"
+        )
+    world.close()
+    run = Run(config, lengths, bar)
+    try:
+        if done:
+            folders = [config.out / f"round-{number}" for number in range(len(done))]
+            run.restore(folders)
+        for number in range(len(done), len(lengths)):
+            watch = Stopwatch()
+            figures = run.live(number)
+            figures = {"round": number, **figures, **watch.figures()}
+
+            def write(draft: Path, number: int = number, figures: dict[str, Any] = figures) -> None:
+                run.write(draft, number)
+                (draft / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+            write_folder(config.out / f"round-{number}", write)
+            done.append(figures)
+    finally:
+        run.close()
+
+
+def _claim(config: NumericDynaConfig) -> None:
+    """Write the settings of the run, or compare them with those that are there."""
+    path, settings = config.out / SETTINGS, config.to_json()
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}); choose another --out.") from error
+        for name, value in settings.items():
+            if found.get(name) != value:
+                raise ConfigurationError(
+                    f"{config.out} holds a run with {name}={found.get(name)!r}, not {value!r}; "
+                    "give the same settings to go on, or choose another --out."
+                )
+        return
+    if config.out.exists() and any(config.out.iterdir()):
+        raise ConfigurationError(f"{config.out} holds something else; choose another --out.")
+    world = make_world(config.world)  # refuse what does not exist before anything is written
+    world.close()
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps(settings, indent=1) + "\n")
+        draft.replace(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be written: {error.strerror}.") from error
+
+
+def _finished(config: NumericDynaConfig, rounds: int) -> int:
+    """Return how many whole rounds ``out`` holds."""
+    for number in range(rounds):
+        if not (config.out / f"round-{number}" / "metrics.json").is_file():
+            return number
+    return rounds
+
+
+def _read(config: NumericDynaConfig, number: int) -> dict[str, Any]:
+    folder = config.out / f"round-{number}"
+    verify(folder)
+    return dict(json.loads((folder / "metrics.json").read_text()))
