@@ -1,4 +1,4 @@
-"""BranchReplay: real steps and short imagined branches that begin at them, for off-policy agents."""
+"""BranchReplay: real steps and short imagined branches from them, for off-policy agents."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices,
 from torch import Tensor
 
 from worldgpt_env.errors import ResetNeededError
-from worldgpt_env.model.dynamics import ActionEncoder, VectorDynamics
-from worldgpt_env.model.dynamics.vector_dynamics import imagine_rows
+from worldgpt_env.model.vector_dynamics import ActionEncoder, VectorDynamics
+from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
 from worldgpt_env.model.errors import ConfigurationError
 
 
@@ -50,7 +50,7 @@ class DynamicsVecEnv(VecEnv):
     """Imagined episodes of a vector world side by side; a row that ends begins anew at once.
 
     Observations are ``{"vector": (N, D) float32}`` as the real world gives them. An episode that is
-    only cut by the horizon says ``TimeLimit.truncated``, so that the value of its last state counts.
+    only cut by the horizon says ``TimeLimit.truncated``, so that its last state's value counts.
 
     Args:
         observation_space: of the world, a Dict with ``vector`` alone.

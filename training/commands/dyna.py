@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..figures import Figures
-from .options import ALGORITHMS, assignment, to_dict
+from .options import ALGORITHMS, assignment, config_of, to_dict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def run(**options: Any) -> Figures:
 
     to_dict(options, "train")
     to_dict(options, "dream")
-    figures = dyna(DynaConfig(**options))
+    figures = dyna(config_of(DynaConfig, options, "--world"))
     print(dyna_table(figures))
     return figures
 

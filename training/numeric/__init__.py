@@ -1,4 +1,4 @@
-"""Dyna for worlds of numbers: real steps, a vector dynamics, agents in its dreams, round by round."""
+"""Dyna for worlds of numbers: real steps, a dynamics of them, agents in its dreams, in rounds."""
 
 from .dyna import NumericDynaConfig, numeric_dyna
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from worldgpt_env.model.dynamics.vector_dynamics import imagine_rows
+from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
 from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
 
 from .agent_state import Policy, policy_tensors, set_policy
@@ -40,7 +40,7 @@ def dream_return(
 ) -> float:
     """Return the mean return of whole dreams from first states of episodes, most likely actions.
 
-    The dreams are as long as episodes of the world may be: a shorter one cannot tell who falls late.
+    Dreams are as long as episodes of the world may be: a shorter one cannot tell who falls late.
     """
     generator = torch.Generator().manual_seed(seed)
     begin = torch.randint(len(dream.initial), (DREAMS,), generator=generator)

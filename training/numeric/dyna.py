@@ -31,7 +31,7 @@ class NumericDynaConfig:
         round_steps: real steps of a round; by default a tenth of all, 250 at least.
         explore: share of the rounds in which a second agent, which seeks what the dynamics does
             not know, lives most of the real steps.
-        backbone: ``"mlp"`` or ``"llama"``, see :class:`~worldgpt_env.model.dynamics.VectorDynamics`.
+        backbone: ``"mlp"`` or ``"llama"``, what predicts the change of the numbers.
         first_updates: optimiser steps of the first dynamics.
         updates: of each later one, which goes on from the weights of the last.
         agent: settings of the agent in place of those of its recipe.
@@ -152,7 +152,9 @@ def _claim(config: NumericDynaConfig) -> None:
         try:
             found = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} cannot be read ({error}); choose another --out.") from error
+            raise CheckpointError(
+                f"{path} cannot be read ({error}); choose another --out."
+            ) from error
         for name, value in settings.items():
             if found.get(name) != value:
                 raise ConfigurationError(

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from worldgpt_env.model.dynamics import ActionEncoder, VectorTransitions
+from worldgpt_env.model.vector_dynamics import ActionEncoder, VectorTransitions
 from worldgpt_env.model.errors import CheckpointError
 
 

@@ -28,7 +28,7 @@ def judge_policy(
     worlds = [open_world() for _ in range(episodes)]
     try:
         states = [
-            world.reset(seed=FIRST_SEED + number)[0]["vector"] for number, world in enumerate(worlds)
+            world.reset(seed=FIRST_SEED + row)[0]["vector"] for row, world in enumerate(worlds)
         ]
         returns, lengths = np.zeros(episodes), np.zeros(episodes)
         going = list(range(episodes))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from worldgpt_env.model.dynamics import (
+from worldgpt_env.model.vector_dynamics import (
     ActionEncoder,
     FitConfig,
     FitResult,
@@ -18,7 +18,7 @@ from worldgpt_env.model.dynamics import (
     VectorTransitions,
     fit,
 )
-from worldgpt_env.model.dynamics.storage import read_dynamics, write_dynamics
+from worldgpt_env.model.vector_dynamics.storage import read_dynamics, write_dynamics
 from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
 from worldgpt_env.policies.store import save_policy
 from worldgpt_env.worlds import GymWorld, World, make_world
@@ -200,14 +200,11 @@ class Run:
 
     def _agent(self, world: GymWorld, curious: bool) -> DreamAgent:
         recipe = self.recipe
-        ppo = isinstance(recipe, PpoRecipe)
-        rows, horizon = (recipe.num_envs, recipe.horizon) if isinstance(recipe, PpoRecipe) else (1, LONG)
+        rows, horizon = 1, self.limit  # SAC imagines its branches itself
+        if isinstance(recipe, PpoRecipe):
+            rows, horizon = recipe.num_envs, min(recipe.horizon, self.limit)
         env = DynamicsVecEnv(
-            world.observation_space,
-            world.action_space,
-            self.encoder,
-            rows,
-            min(horizon, self.limit) if ppo else horizon,
+            world.observation_space, world.action_space, self.encoder, rows, horizon
         )
         return DreamAgent(env, recipe, self.discount, self._seed_of(0, 5 + curious), curious)
 

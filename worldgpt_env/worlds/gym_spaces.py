@@ -1,4 +1,4 @@
-"""From the spaces of any Gymnasium environment to modalities and actions, and each value with it."""
+"""From the spaces of any Gymnasium environment to modalities and actions, values with them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNBOUNDED = 1e30
 """What stands for infinity in the range of a number that a space does not bound."""
 MOST_NUMBERS = 4096
 SUPPORTED = (
-    "Box, Discrete, MultiDiscrete, MultiBinary, Text (observations only), and Dict and Tuple of these"
+    "Box, Discrete, MultiDiscrete, MultiBinary, Text (observed only), and Dict and Tuple of these"
 )
 
 

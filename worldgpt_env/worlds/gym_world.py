@@ -44,7 +44,9 @@ class GymWorld(World):
     world_name = "gym"
     options = ("render_mode",)
 
-    def __init__(self, env: gym.Env[Any, Any], world_name: str = "", render_mode: Any = None) -> None:
+    def __init__(
+        self, env: gym.Env[Any, Any], world_name: str = "", render_mode: str | None = None
+    ) -> None:
         """Wrap ``env``.
 
         Raises:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from ..checkpoint import MANIFEST, verify, write_folder
 from ..errors import CheckpointError
-from .vector_dynamics import VectorDynamics, VectorDynamicsConfig
+from .ensemble_dynamics import VectorDynamics, VectorDynamicsConfig
 
 FORMAT = 1
 

@@ -57,7 +57,9 @@ class LlamaBackbone(nn.Module):
         self.action = nn.Linear(action, width)
         self.signal = nn.Parameter(torch.randn(members, 1, width) * 0.5)
         self.head = nn.Sequential(
-            EnsembleLinear(members, width, width), nn.SiLU(), EnsembleLinear(members, width, outputs)
+            EnsembleLinear(members, width, width),
+            nn.SiLU(),
+            EnsembleLinear(members, width, outputs),
         )
 
     def forward(self, states: Tensor, actions: Tensor) -> Tensor:

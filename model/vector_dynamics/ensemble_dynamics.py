@@ -146,9 +146,7 @@ class VectorDynamics(nn.Module):
         terminated = torch.zeros(states.shape[:-1], dtype=torch.bool)
         if self.has_ends:
             terminated = self.end_logits(consequence) > 0
-        reward = self.scaling.raw_reward(
-            self.scaled_reward(consequence, terminated), terminated
-        )
+        reward = self.scaling.raw_reward(self.scaled_reward(consequence, terminated), terminated)
         return VectorStep(following, reward, terminated)
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ..errors import ConfigurationError, NonFiniteError
 from .transitions import VectorTransitions
-from .vector_dynamics import VectorDynamics
+from .ensemble_dynamics import VectorDynamics
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,8 @@ def _loss(dynamics: VectorDynamics, rows: _Rows, chosen: Tensor, balanced: Tenso
     loss = loss + functional.smooth_l1_loss(rewards, rows.rewards[balanced]) * len(chosen)
     if dynamics.has_ends:
         logits = dynamics.end(read)[..., 0]
-        loss = loss + functional.binary_cross_entropy_with_logits(logits, ended.float()) * len(chosen)
+        entropy = functional.binary_cross_entropy_with_logits(logits, ended.float())
+        loss = loss + entropy * len(chosen)
     return loss
 
 
