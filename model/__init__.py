@@ -14,8 +14,8 @@ if __name__ == "model":
 if TYPE_CHECKING:
     from .batch import Batch, LossOutput, Prediction, State
     from .configuration import PRESETS, WorldGPTConfig
-    from .imagination import Imagination
     from .modalities import ActionSpec, Modality
+    from .rollout.imagination import Imagination
     from .worldgpt import WorldGPT
 
 _HOME = {
@@ -25,7 +25,7 @@ _HOME = {
     "State": "batch",
     "PRESETS": "configuration",
     "WorldGPTConfig": "configuration",
-    "Imagination": "imagination",
+    "Imagination": "rollout.imagination",
     "ActionSpec": "modalities",
     "Modality": "modalities",
     "WorldGPT": "worldgpt",

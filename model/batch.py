@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from .contexts import Contexts
 from .modalities import Modality
+from .states import Presence, State, flatten_time
 
-if TYPE_CHECKING:
-    from .cognition.contexts import Contexts
-
-State = dict[Modality, Tensor]
-"""The state tokens of a moment: per modality ``(..., C, G)`` int64 codes, C cells of G digits; or
-float32 embeddings of width G, where the codec is continuous."""
-
-Presence = dict[Modality, Tensor]
-"""Which rows have a modality, ``(B,)`` bool each; one that is not named is there in all rows."""
-
-
-def flatten_time(state: State) -> State:
-    """Merge batch and time: ``(B, T, ...)`` to ``(B T, ...)``."""
-    return {modality: codes.flatten(0, 1) for modality, codes in state.items()}
-
-
-def select_rows(state: State, rows: Tensor) -> State:
-    """Return the chosen rows of a batched state, as copies."""
-    return {modality: codes[rows] for modality, codes in state.items()}
+__all__ = ["Batch", "LossOutput", "Prediction", "Presence", "State", "blur", "flatten_time"]
 
 
 def blur(codes: Tensor, levels: int, share: float, generator: torch.Generator) -> Tensor:
@@ -128,6 +111,7 @@ class Prediction:
         uncertainty: ``(B,)`` float32, at least 0: disagreement of the ensemble on the next state.
         consistency: ``(B,)`` float32 in [0, 1]: how well the predicted modalities agree.
         latent: the expected latent of the next state, per modality ``(B, F)``, where asked for.
+        state_latent: the latent of ``state`` itself, per modality ``(B, F)``.
     """
 
     state: State
@@ -136,6 +120,7 @@ class Prediction:
     uncertainty: Tensor
     consistency: Tensor
     latent: dict[Modality, Tensor] | None = None
+    state_latent: dict[Modality, Tensor] = field(default_factory=dict)
 
     @property
     def reward(self) -> Tensor:

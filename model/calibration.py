@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .batch import Batch
-
-if TYPE_CHECKING:
-    from .worldgpt import WorldGPT
+from .worldgpt import WorldGPT
 
 
 @torch.no_grad()
@@ -29,7 +26,7 @@ def calibrate_termination(
     exact: dict[str, float] = {}
     for number in range(batches):
         window = batch(number).to(model.device)
-        _, outcome = model.read_window(window, model.tokens.block())
+        _, outcome = model.dynamics.read_window(window, model.dynamics.tokens.block())
         valid = window.valid.flatten().bool()
         logits.append(outcome.termination.float()[valid])
         ends.append(window.terminated.flatten()[valid])

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from torch import Tensor, nn
 
 from .configuration import WorldGPTConfig
 from .errors import CheckpointError
+from .memory_limit import MemoryLimit
+from .safe_io import atomic_folder, recover_folder, write_json, write_tensors
+from .safe_json import Fields, one_line, read_json, shorten
+from .safe_tensors import read_tensors
 
-if TYPE_CHECKING:
-    from .worldgpt import WorldGPT
+M = TypeVar("M", bound=nn.Module)
 
-MANIFEST = "manifest.json"
+MANIFEST, CONFIG, WEIGHTS = "manifest.json", "config.json", "model.safetensors"
+CURE = "Copy the whole folder again, or train anew."
 
 
 def embedded_folder() -> Path:
@@ -41,6 +44,7 @@ def resolve(name_or_path: str | Path) -> Path:
         CheckpointError: if there is none.
     """
     for folder in (Path(name_or_path), embedded_folder() / str(name_or_path)):
+        recover_folder(folder)
         if (folder / MANIFEST).is_file():
             return folder
     raise CheckpointError(
@@ -49,24 +53,15 @@ def resolve(name_or_path: str | Path) -> Path:
     )
 
 
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+def write_folder(folder: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
     """Fill a new folder with ``write``, seal it, and put it in the place of ``folder`` at once.
 
-    Whatever stops the writing (a full disk, Ctrl-C), the old folder stays as it was.
+    Whatever stops the writing (a full disk, Ctrl-C), the old folder stays as it was; ``keep`` is
+    where it goes once the new one is at its place, see :func:`atomic_folder`.
     """
-    draft = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir()
+    with atomic_folder(folder, keep) as draft:
         write(draft)
         seal(draft)
-        replace_folder(draft, folder)
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder} could not be written ({error}); it is unchanged."
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def seal(folder: Path) -> None:
@@ -75,46 +70,81 @@ def seal(folder: Path) -> None:
     entries = {
         str(p.relative_to(folder)): {"size": p.stat().st_size, "sha256": digest(p)} for p in files
     }
-    (folder / MANIFEST).write_text(json.dumps({"format": 1, "files": entries}, indent=1) + "\n")
+    write_json(folder / MANIFEST, {"format": 1, "files": entries})
 
 
-def replace_folder(draft: Path, folder: Path) -> None:
-    """Put ``draft`` in the place of ``folder``; on an error the old one is put back."""
-    if not folder.exists():
-        os.replace(draft, folder)
-        return
-    aside = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}-old"
-    os.replace(folder, aside)
-    try:
-        os.replace(draft, folder)
-    except OSError:
-        os.replace(aside, folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def verify(folder: Path) -> None:
-    """Compare every file of ``folder`` with its manifest.
+def verify(folder: Path, *needed: str) -> None:
+    """Compare every file of ``folder`` with its manifest, which must name those ``needed``.
 
     Raises:
         CheckpointError: naming the file that is missing, truncated or changed.
     """
+    recover_folder(folder)
+    files = _entries(folder)
+    for name in needed:
+        files.part(name)
+    for name in files.data:
+        _compare(folder, name, files.part(name))
+
+
+def verify_beside(path: Path) -> None:
+    """Compare the file ``path`` with the manifest of its folder, where one names it.
+
+    Raises:
+        CheckpointError: it is truncated or changed.
+    """
     try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-        entries = {name: (entry["size"], entry["sha256"]) for name, entry in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST} cannot be read ({error!r}).") from error
-    for name, (size, sha256) in entries.items():
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise CheckpointError(f"{folder / MANIFEST} names {name!r}, outside its folder.")
+        files = _entries(path.parent)
+    except CheckpointError:
+        return  # no manifest, or none of ours
+    if path.name in files:
+        _compare(path.parent, path.name, files.part(path.name))
+
+
+def _entries(folder: Path) -> Fields:
+    """Return what the manifest of ``folder`` says, by the name of each file."""
+    told = Fields(read_json(folder / MANIFEST, CURE), folder / MANIFEST)
+    told.choice("format", [1])
+    return told.part("files")
+
+
+def _compare(folder: Path, name: str, entry: Fields) -> None:
+    """Compare one file with what the manifest says of it."""
+    path = _inside(folder, name)
+    size, sha256 = entry.whole("size", 0, 2**60), entry.text("sha256", pattern="[0-9a-f]{64}")
+    try:
         if not path.is_file():
-            raise CheckpointError(f"{path} is missing. Copy the whole folder again, or train anew.")
-        if path.stat().st_size != size or digest(path) != sha256:
-            raise CheckpointError(
-                f"{path} is not as it was written (truncated or changed). "
-                "Copy the whole folder again, or train anew."
-            )
+            raise CheckpointError(f"{path} is missing. {CURE}")
+        if path.stat().st_size == size and digest(path) == sha256:
+            return
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}. {CURE}") from error
+    raise CheckpointError(f"{path} is not as it was written (truncated or changed). {CURE}")
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return the path of a file that a manifest names, which must lie in its folder."""
+    with suppress(OSError, RuntimeError, ValueError):  # a circle of links, a NUL in the name
+        if (folder / name).resolve().is_relative_to(folder.resolve()):
+            return folder / name
+    raise CheckpointError(f"{folder / MANIFEST} names {shorten(name)}, outside its folder.")
+
+
+@contextmanager
+def refused(path: Path, cure: str = CURE) -> Iterator[None]:
+    """Turn whatever the contents of the file ``path`` lead to into one :class:`CheckpointError`.
+
+    What a foreign class raises for a value that it does not expect can be anything.
+    """
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        told = one_line(error)
+        raise CheckpointError(f"{path} holds nothing that can be used: {told}. {cure}") from error
 
 
 def digest(path: Path) -> str:
@@ -123,44 +153,140 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_model(model: WorldGPT, folder: Path) -> None:
-    """Write ``model`` to ``folder``; other files that the folder already holds are kept."""
+def save_checkpoint(folder: Path, write: Callable[[Path], None], source: str) -> None:
+    """Put what ``write`` writes in the place of ``folder``, with the other files of the model.
 
-    def write(draft: Path) -> None:
+    Args:
+        folder: of the model; files that it holds already and ``write`` does not write are kept.
+        write: writes config.json and model.safetensors into a folder.
+        source: name or folder that the model was loaded from, "" if it was not; its start states
+            and its card are copied where ``folder`` has none.
+    """
+
+    def fill(draft: Path) -> None:
+        if source and (origin := resolve(source)) != folder:
+            for name in ("start_states.safetensors", "README.md"):
+                if (origin / name).is_file():
+                    shutil.copy2(origin / name, draft / name)
         for old in folder.iterdir() if folder.is_dir() else ():
-            if old.name not in ("config.json", "model.safetensors", MANIFEST):
+            if old.name not in (CONFIG, WEIGHTS, MANIFEST):
                 (shutil.copytree if old.is_dir() else shutil.copy2)(old, draft / old.name)
-        write_model(model, draft)
+        write(draft)
 
-    write_folder(folder, write)
+    write_folder(folder, fill)
 
 
-def write_model(model: WorldGPT, folder: Path) -> None:
+def write_checkpoint(
+    folder: Path, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
     """Write config.json and model.safetensors into an existing ``folder``."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    fields = json.loads(model.config.to_json_string(use_diff=False))
-    fields.pop("_name_or_path", None)  # where it was loaded from says nothing on another machine
-    fields["backbone"] = (
-        model.backbone.settings
-    )  # with the hash of a checkpoint, which config lacks
-    for modality in model.specs:
-        if model.codec(modality).continuous:  # with the hash of the encoder
-            fields["codecs"][str(modality)] = model.codec(modality).to_json()
-    (folder / "config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
+    write_tensors(folder / WEIGHTS, tensors, sealed=True)
+    kept = {name: value for name, value in fields.items() if name != "_name_or_path"}
+    (folder / CONFIG).write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
 
 
-def load_model(name_or_path: str | Path, settings: dict[str, Any]) -> WorldGPT:
-    """Return the verified model of an embedded name or folder, in evaluation mode."""
-    from .worldgpt import WorldGPT
+def load_checkpoint(
+    name_or_path: str | Path, build: Callable[[WorldGPTConfig], M], settings: Mapping[str, Any]
+) -> M:
+    """Return the verified model of an embedded name or folder, in evaluation mode.
 
+    Args:
+        name_or_path: of the model.
+        build: makes a model from its configuration.
+        settings: fields of the configuration to change.
+
+    Raises:
+        CheckpointError: if nothing is there, or a file is truncated, changed or of something else.
+        ConfigurationError: if a setting is impossible.
+    """
     folder = resolve(name_or_path)
-    verify(folder)
-    try:
-        fields = json.loads((folder / "config.json").read_text())
-        model = WorldGPT(WorldGPTConfig.from_dict(fields | settings))
-        model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} holds no world model of this version: {error}") from error
-    model.config._name_or_path = str(name_or_path)
+    verify(folder, CONFIG, WEIGHTS)
+    fields = read_json(folder / CONFIG, CURE)
+    with refused(folder / CONFIG):
+        WorldGPTConfig.from_fields(fields)  # faults of the file, before those of the settings
+    config = WorldGPTConfig.from_fields(fields | settings)
+    with refused(folder / CONFIG), MemoryLimit((folder / WEIGHTS).stat().st_size):
+        model = build(config)
+    tensors = _renamed(read_tensors(folder / WEIGHTS, CURE))
+    check_fit(model, tensors, folder / WEIGHTS)
+    model.load_state_dict(tensors, strict=True)
+    config._name_or_path = str(name_or_path)
     return model.eval()
+
+
+def check_fit(
+    model: nn.Module, tensors: Mapping[str, Tensor], path: Path, cure: str = CURE
+) -> None:
+    """Refuse tensors of the file ``path`` that are not those of ``model``, as it was built.
+
+    Whole numbers that a model holds are computed from its configuration, as which cells are
+    neighbours: those of the file must be the same ones.
+
+    Raises:
+        CheckpointError: naming the first that is missing, foreign, or of another shape or type.
+    """
+    own = model.state_dict()
+    for name in sorted(own.keys() | tensors.keys()):
+        if name not in tensors or name not in own:
+            wrong = "lacks" if name in own else "holds what the model lacks,"
+            raise CheckpointError(f"{path} {wrong} {shorten(name)}: it is of another model. {cure}")
+        mine, found = own[name], tensors[name]
+        floating = mine.is_floating_point() and found.is_floating_point()
+        if mine.shape != found.shape or not (floating or mine.dtype == found.dtype):
+            raise CheckpointError(
+                f"{path} holds {shorten(name)} as {tuple(found.shape)} {found.dtype}, and the "
+                f"model has {tuple(mine.shape)} {mine.dtype}: it is of another model. {cure}"
+            )
+        computed = mine.dtype == torch.int64 and not name.endswith("num_batches_tracked")
+        if computed and not torch.equal(mine.cpu(), found):
+            raise CheckpointError(f"{path} holds other numbers as {shorten(name)}. {cure}")
+
+
+_PARTS = {
+    "codecs": "processor.codecs",
+    "cell_embeddings": "dynamics.embedding.cell_embeddings",
+    "token_projections": "dynamics.embedding.token_projections",
+    "action_slot": "dynamics.embedding.action_slot",
+    "action_embedding": "dynamics.embedding.action_embedding",
+    "signal_tokens": "dynamics.embedding.signal_tokens",
+    "reflector": "dynamics.embedding.reflector",
+    "state_heads": "dynamics.state.state_heads",
+    "signal_reader": "dynamics.state.signal_reader",
+    "reward_head": "dynamics.outcome.reward_head",
+    "termination_head": "dynamics.outcome.termination_head",
+    "consequence": "dynamics.outcome.next_state_features",
+    "backbone": "dynamics.backbone",
+    "ensemble": "dynamics.ensemble",
+    "consistency": "dynamics.consistency",
+}
+"""Where the parts of models of version 0 lie today."""
+
+
+def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return ``tensors`` under the names of today; models of version 0 had no two halves."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        part, dot, rest = name.partition(".")
+        renamed[_PARTS.get(part, part) + dot + rest] = tensor
+    return renamed
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """Return the hash of all parameters and buffers of ``model``: same bits, same hash.
+
+    Tensors are named as in models of version 0, so that the hashes in older policies still hold.
+    """
+    digest = hashlib.sha256()
+    named = {_original_name(name): tensor for name, tensor in model.state_dict().items()}
+    for name, tensor in sorted(named.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _original_name(name: str) -> str:
+    """Return the name that a tensor had in models of version 0."""
+    for old, new in _PARTS.items():
+        if name == new or name.startswith(f"{new}."):
+            return old + name.removeprefix(new)
+    return name

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedConfig
 
+from .bounds import check_fields, check_value, from_fields
 from .errors import ConfigurationError
 from .modalities import (
     ActionSpec,
@@ -17,6 +20,7 @@ from .modalities import (
     specs_from_json,
     specs_to_json,
 )
+from .safe_json import shorten
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,54 @@ class RewardBins:
 
     def __post_init__(self) -> None:
         """Refuse an empty range."""
-        if not self.low < self.high or self.bins < 2:
+        check_fields(self, low=(-1e30, 1e30), high=(-1e30, 1e30), bins=(2, 4096))
+        if not self.low < self.high:
             raise ConfigurationError(f"reward bins span [{self.low}, {self.high}] in {self.bins}.")
+
+
+RANGES: dict[str, tuple[str, float | None, float | None]] = {
+    "world": ("str", None, None),
+    "context": ("int", 1, 64),  # its masks grow with the third power
+    "cell_width": ("int", 1, 8192),
+    "ensemble": ("int", 2, 64),
+    "horizon": ("int", 1, 10**6),
+    "temperature": ("float", 0, 1000),
+    "termination_temperature": ("float", 1e-4, 1e4),
+    "signal_tokens": ("int", 1, 256),
+    "rewarded": ("bool", None, None),
+}
+"""Kind and range of the plain fields of a :class:`WorldGPTConfig`."""
+
+
+ALWAYS = {"action", "backbone", "codecs", "image_tokens", "modalities", "reward"}
+ALWAYS |= RANGES.keys() - {"rewarded", "signal_tokens"}
+"""What every version has written."""
+
+
+@dataclass(frozen=True)
+class ReflectorConfig:
+    """Sizes of the reflector (WorldGPT §4.1: a Q-Former of two layers with four queries).
+
+    Attributes:
+        width: of the queries.
+        layers: each attends among the queries and then to the context.
+        heads: of attention.
+        queries: tokens that each context becomes.
+    """
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    queries: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no reflector."""
+        check_fields(self, width=(1, 8192), layers=(1, 64), heads=(1, 256), queries=(1, 256))
+        if self.width % self.heads:
+            raise ConfigurationError(
+                f"a reflector of width {self.width} and {self.heads} heads cannot be; the width "
+                "must be a multiple of the heads."
+            )
 
 
 class WorldGPTConfig(PreTrainedConfig):
@@ -147,20 +197,23 @@ class WorldGPTConfig(PreTrainedConfig):
         self.combinations = combinations
         self.reflector = reflector
         self.world_options = world_options or {}
-        unknown = set(agent_modalities or ()) - set(self.modalities)
-        if unknown:
-            raise ConfigurationError(
-                f"agent_modalities names {sorted(unknown)}; there are {sorted(self.modalities)}."
-            )
-        if image_tokens not in ("rows", "cells"):
-            raise ConfigurationError(f"image_tokens is {image_tokens!r}; use 'rows' or 'cells'.")
-        if outcome not in ("action", "next"):
-            raise ConfigurationError(f"outcome is {outcome!r}; use 'action' or 'next'.")
-        if context < 1 or horizon < 1 or ensemble < 2:
-            raise ConfigurationError(
-                f"context {context}, horizon {horizon} must be at least 1, ensemble {ensemble} 2."
-            )
+        self._check()
         super().__init__(**kwargs)
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> WorldGPTConfig:
+        """Return the configuration of the fields of a ``config.json``.
+
+        What transformers writes into it beside them says nothing about this model and is left out.
+
+        Raises:
+            ConfigurationError: a field is missing that every version has, or has a wrong value.
+        """
+        missing = sorted(ALWAYS - set(fields))
+        if missing:
+            raise ConfigurationError(f"there is no {', '.join(missing)}.")
+        own = set(inspect.signature(cls.__init__).parameters) - {"self", "kwargs"}
+        return cls(**{name: value for name, value in fields.items() if name in own})
 
     @classmethod
     def from_preset(
@@ -200,6 +253,32 @@ class WorldGPTConfig(PreTrainedConfig):
         }
         return cls(**(fields | settings))
 
+    def _check(self) -> None:
+        """Refuse fields of another kind or out of range, and parts that do not fit each other."""
+        for name, bounds in RANGES.items():
+            check_value(name, getattr(self, name), *bounds)
+        for name in ("modalities", "action", "backbone", "codecs", "reward", "world_options"):
+            if not isinstance(getattr(self, name), dict):
+                raise ConfigurationError(f"{name} is {shorten(getattr(self, name))}; give a dict.")
+        for name, known in (("image_tokens", ("rows", "cells")), ("outcome", ("action", "next"))):
+            if getattr(self, name) not in known:
+                raise ConfigurationError(
+                    f"{name} is {shorten(getattr(self, name))}; use one of {known}."
+                )
+        for name in ("agent_modalities", "combinations"):
+            names = getattr(self, name)
+            if names is not None and not (
+                isinstance(names, list | tuple) and all(isinstance(item, str) for item in names)
+            ):
+                raise ConfigurationError(f"{name} is {shorten(names)}; give a list of names.")
+        for name in ("agent_modalities", "codecs"):
+            unknown = set(getattr(self, name) or ()) - set(self.modalities)
+            if unknown:
+                raise ConfigurationError(
+                    f"{name} names {sorted(unknown)}; there are {sorted(self.modalities)}."
+                )
+        _ = self.specs, self.action_spec, self.reward_bins, self.reflector_config
+
     @property
     def specs(self) -> dict[Modality, ModalitySpec]:
         """The modalities of the world and their shapes, in token order."""
@@ -208,9 +287,16 @@ class WorldGPTConfig(PreTrainedConfig):
     @property
     def action_spec(self) -> ActionSpec:
         """What an agent may do in this world."""
-        return ActionSpec(**self.action)
+        return from_fields(ActionSpec, self.action, "action")
 
     @property
     def reward_bins(self) -> RewardBins:
         """The bins of the reward head."""
-        return RewardBins(**self.reward)
+        return from_fields(RewardBins, self.reward, "reward")
+
+    @property
+    def reflector_config(self) -> ReflectorConfig | None:
+        """The sizes of the reflector, None without one."""
+        if self.reflector is None:
+            return None
+        return from_fields(ReflectorConfig, self.reflector, "reflector")

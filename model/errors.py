@@ -13,6 +13,14 @@ class CheckpointError(WorldGPTError, OSError):
     """A checkpoint is missing, truncated, tampered with, or of another format."""
 
 
+class WriteError(CheckpointError):
+    """The disk is full, or the place not writable; what was there before is unchanged."""
+
+
+class LockedError(WorldGPTError, OSError):
+    """Another process writes to the same folder."""
+
+
 class CodecCollapseError(WorldGPTError, RuntimeError):
     """A codec maps different observations to the same few codes, so no dynamics can be learned."""
 
@@ -43,3 +51,7 @@ class KnowledgeError(WorldGPTError, ValueError):
 
 class UntrainedCombinationWarning(UserWarning):
     """A model is asked for a combination of modalities that its training never met."""
+
+
+class OlderSaveWarning(UserWarning):
+    """The newest save of a run is missing or damaged; the run goes on from the one before it."""

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .batch import LossOutput
-from .checkpoint import verify, write_folder
-from .errors import CheckpointError, ConfigurationError, NonFiniteError
+from .checkpoint import check_fit, verify, write_folder
+from .errors import (
+    CheckpointError,
+    ConfigurationError,
+    NonFiniteError,
+    OlderSaveWarning,
+)
+from .run_settings import check_settings, plain_settings
+from .safe_io import held_signals, recover_folder, remove_folder, write_json, write_tensors
+from .safe_json import Fields, read_json
+from .safe_tensors import read_tensors
+
+RUN = "run.json"
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,7 @@ class Stage:
         weight_decay: of AdamW, on matrices alone.
         watch: figures to log besides the loss, such as those on held-out data.
         watch_every: updates between two looks at them.
+        seed: of what layers draw by themselves (dropout).
     """
 
     name: str
@@ -41,6 +55,7 @@ class Stage:
     weight_decay: float = 0.01
     watch: Callable[[], dict[str, float]] | None = None
     watch_every: int = 100
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse stages that train nothing."""
@@ -69,12 +84,23 @@ class Observer(Protocol):
 class Trainer:
     """Runs stages one after another and keeps what is needed to go on after any interruption.
 
+    The last two saves are kept, in ``folder`` and ``folder.previous``: where the newer one is
+    damaged, the run goes on from the older one, with an :class:`OlderSaveWarning`.
+
     Args:
         model: whose state is saved with the run.
         folder: the run's own folder; a run found there is continued.
         observer: is told about progress.
         save_every: updates between two saves.
         log_every: updates between two logs.
+        settings: what decides the result, as JSON values; a run begun with others is refused.
+
+    Attributes:
+        spent: CPU-seconds of the calls before this one.
+
+    Raises:
+        ConfigurationError: the run that was found is of other settings.
+        CheckpointError: it is damaged, or of another model.
     """
 
     def __init__(
@@ -84,14 +110,17 @@ class Trainer:
         observer: Observer,
         save_every: int = 200,
         log_every: int = 20,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         """See the class."""
         self.model, self.folder, self.observer = model, folder, observer
         self.save_every, self.log_every = save_every, log_every
+        self.settings = None if settings is None else plain_settings(settings)
         self.finished: list[str] = []
+        self.spent, self._began = 0.0, time.process_time()
+        self._older = folder.with_name(f"{folder.name}.previous")
         self._pending: tuple[str, int, dict[str, Tensor]] | None = None
-        if (folder / "manifest.json").is_file():
-            self._resume()
+        self._resume()
 
     def run(self, stage: Stage) -> None:
         """Train ``stage`` to its end; return at once if this run has done so before.
@@ -115,6 +144,7 @@ class Trainer:
         means: dict[str, list[float]] = {}
         skipped = 0
         for update in range(first, stage.updates):
+            torch.manual_seed((stage.seed << 32) + update)  # of dropout, also in a resumed run
             for group in optimizer.param_groups:
                 group["lr"] = stage.rate(update)
             output = stage.loss(update)
@@ -122,14 +152,15 @@ class Trainer:
             output.loss.backward()
             norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
             skipped = 0 if torch.isfinite(norm) else skipped + 1
-            if skipped == 0:
-                optimizer.step()
             if skipped >= 10:
                 raise NonFiniteError(
                     f"stage {stage.name!r}: no finite gradient for ten updates before {update}; "
                     "lower the learning rate, or look for NaN in the recording."
                 )
-            progress[0] = update + 1
+            with held_signals():  # a save after half a step would not be of any update
+                if skipped == 0:
+                    optimizer.step()
+                progress[0] = update + 1
             for name, value in output.metrics.items():
                 means.setdefault(name, []).append(float(value))
             last = update + 1 == stage.updates
@@ -146,42 +177,75 @@ class Trainer:
         """Write the run (model, optimiser, place) in one atomic step."""
 
         def write(draft: Path) -> None:
-            model = {n: t.detach().cpu().contiguous() for n, t in self.model.state_dict().items()}
-            save_file(model, draft / "model.safetensors")
+            write_tensors(draft / "model.safetensors", self.model.state_dict(), sealed=True)
             moments = {} if optimizer is None else _moments(stage, optimizer)
-            save_file(moments, draft / "optimizer.safetensors")
-            place = {"finished": self.finished, "stage": stage.name, "update": update}
-            (draft / "run.json").write_text(json.dumps(place) + "\n")
+            write_tensors(draft / "optimizer.safetensors", moments, sealed=True)
+            place = {
+                "finished": self.finished,
+                "stage": stage.name,
+                "update": update,
+                "cpu_seconds": self.spent + time.process_time() - self._began,
+                "settings": self.settings,
+            }
+            write_json(draft / RUN, place)
 
-        write_folder(self.folder, write)
+        write_folder(self.folder, write, keep=self._older)
+
+    def remove(self) -> None:
+        """Remove the saves of a run whose result is safe elsewhere."""
+        remove_folder(self._older)
+        remove_folder(self.folder)
 
     def _resume(self) -> None:
-        verify(self.folder)
-        place = json.loads((self.folder / "run.json").read_text())
+        """Go on with the newer of the two saves, or with the older one if that is damaged."""
+        recover_folder(self.folder)
+        if not self.folder.exists() and not self._older.exists():
+            return
         try:
-            self.model.load_state_dict(load_file(self.folder / "model.safetensors"))
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{self.folder} holds a run of another model ({error}). "
-                "Choose another --out, or delete that folder."
-            ) from error
-        self.finished = list(place["finished"])
+            place, tensors = _read(self.folder)
+        except CheckpointError as damage:
+            try:
+                place, tensors = _read(self._older)
+            except CheckpointError:
+                raise CheckpointError(
+                    f"the training cannot go on: {damage} To begin anew, delete "
+                    f"{self.folder.parent}."
+                ) from damage
+            remove_folder(self.folder)
+            os.replace(self._older, self.folder)
+            message = (
+                f"the last save cannot be used, so the training goes on from the one before, "
+                f"{place['update']} updates into {place['stage']!r} ({damage})"
+            )
+            warnings.warn(message, OlderSaveWarning, stacklevel=3)
+        if self.settings is not None:
+            check_settings(self.folder.parent, place.get("settings") or {}, self.settings)
+        cure = "Choose another --out, or delete that folder."
+        check_fit(self.model, tensors["model"], self.folder / "model.safetensors", cure)
+        self.model.load_state_dict(tensors["model"])
+        self.finished, self.spent = list(place["finished"]), float(place.get("cpu_seconds", 0))
         if place["stage"] not in self.finished:
-            moments = load_file(self.folder / "optimizer.safetensors")
-            self._pending = (place["stage"], place["update"], moments)
+            self._pending = (place["stage"], place["update"], tensors["optimizer"])
 
     def _restore_optimizer(self, stage: Stage, optimizer: torch.optim.Optimizer) -> int:
-        if self._pending is None or self._pending[0] != stage.name:
+        if self._pending is None:
             return 0
-        _, update, moments = self._pending
+        name, update, moments = self._pending
         self._pending = None
+        if name != stage.name or update > stage.updates:
+            raise CheckpointError(
+                f"{self.folder} holds a run that is {update} updates into {name!r}, and now "
+                f"{stage.name!r} of {stage.updates} begins. Choose another --out, or delete that "
+                "folder."
+            )
+        _check_moments(stage, moments, self.folder)
         for number, parameter in enumerate(stage.parameters):
             if f"{number}/step" in moments:
                 optimizer.state[parameter] = {
                     name: moments[f"{number}/{name}"].to(
                         parameter.device if name != "step" else "cpu"
                     )
-                    for name in ("step", "exp_avg", "exp_avg_sq")
+                    for name in ("step", *MOMENTS)
                 }
         return update
 
@@ -198,6 +262,35 @@ class Trainer:
             raise
 
 
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """Return the place and the tensors of a save that is whole."""
+    names = {name: f"{name}.safetensors" for name in ("model", "optimizer")}
+    verify(folder, RUN, *names.values())
+    place = Fields(read_json(folder / RUN), folder / RUN)
+    place.texts("finished")
+    place.text("stage")
+    place.whole("update", 0, 2**40)
+    if "cpu_seconds" in place:
+        place.number("cpu_seconds", 0, 1e12)
+    if place.data.get("settings") is not None:
+        place.part("settings")
+    return dict(place.data), {name: read_tensors(folder / file) for name, file in names.items()}
+
+
+def _check_moments(stage: Stage, moments: dict[str, Tensor], folder: Path) -> None:
+    """Refuse moments that are not of the parameters of ``stage``."""
+    shapes = {f"{n}/{name}": p.shape for n, p in enumerate(stage.parameters) for name in MOMENTS}
+    shapes |= {f"{n}/step": torch.Size() for n in range(len(stage.parameters))}
+    for name, moment in moments.items():
+        number, _, _ = name.partition("/")
+        whole = all(f"{number}/{part}" in moments for part in (*MOMENTS, "step"))
+        if not whole or shapes.get(name) != moment.shape or not moment.is_floating_point():
+            raise CheckpointError(
+                f"{folder} holds moments {name!r} of other parameters than {stage.name!r} trains. "
+                "Choose another --out, or delete that folder."
+            )
+
+
 def _optimizer(stage: Stage) -> torch.optim.AdamW:
     matrices = [p for p in stage.parameters if p.ndim >= 2]
     others = [p for p in stage.parameters if p.ndim < 2]
@@ -212,7 +305,7 @@ def _optimizer(stage: Stage) -> torch.optim.AdamW:
 def _moments(stage: Stage, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the optimiser's tensors, numbered as the stage lists its parameters."""
     return {
-        f"{number}/{name}": value.detach().cpu().contiguous()
+        f"{number}/{name}": value
         for number, parameter in enumerate(stage.parameters)
         for name, value in optimizer.state.get(parameter, {}).items()
     }

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import Tensor
 
-from worldgpt_env.past import Past, Remembering
+from worldgpt_env.frame_stack import FrameStack, FrameStackConfig
 
 from .baselines import Predictor
+from .observation_vec_env import ObservationVecEnv, check_venv
 
 PAST = "past/"
 
 
-class MemoryVecEnv(VecEnvWrapper):
+class MemoryVecEnv(ObservationVecEnv):
     """Adds to latent observations the first of the episode and some past ones.
 
     Around :class:`ImaginedVecEnv` and :class:`LatentVecEnv` alike; the observations are those of
@@ -36,17 +37,21 @@ class MemoryVecEnv(VecEnvWrapper):
 
     def __init__(self, venv: VecEnv, count: int = 4, horizon: int | None = None) -> None:
         """Refuse observations that are not latents."""
-        remembering = Remembering(count, horizon)
-        self.past = Past(venv.observation_space, venv.num_envs, remembering)
-        super().__init__(venv, observation_space=self.past.space)
+        check_venv(venv, type(self))
+        config = FrameStackConfig(count, horizon)
+        self.past = FrameStack(venv.observation_space, venv.num_envs, config)
+        super().__init__(venv, self.past.space)
 
     def reset(self) -> VecEnvObs:
         """Begin new episodes, of which nothing is remembered."""
+        self.need_open("reset")
+        observations = self.venv.reset()  # if this is refused, the old episodes go on
         self.past.forget()
-        return self._see(self.venv.reset())
+        return self.show(observations)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Finish the step; ended episodes are shown with their past, and forgotten."""
+        self.need_open("step_wait")
         observation, rewards, dones, infos = self.venv.step_wait()
         assert isinstance(observation, dict)
         ended = np.flatnonzero(dones)
@@ -59,51 +64,59 @@ class MemoryVecEnv(VecEnvWrapper):
             for row in ended:
                 infos[row]["terminal_observation"] = {k: v[row].copy() for k, v in shown.items()}
             self.past.forget(ended)
-        return self._see(observation), rewards, dones, infos
+        return self.show(observation), rewards, dones, infos
 
-    def _see(self, observation: Any) -> VecEnvObs:
-        shown = self.past.show(observation)
-        self.past.keep(observation)
+    def show(self, observations: Any) -> VecEnvObs:
+        """Return the observations with the past ones, and keep them."""
+        shown = self.past.show(observations)
+        self.past.keep(observations)
         return shown
 
     def get_state(self) -> dict[str, Tensor]:
         """Return all that the future of dreams depends on, what is remembered included."""
+        self.need_open("get_state")
         remembered = {PAST + name: part for name, part in self.past.snapshot().items()}
         return self.venv.get_state() | remembered  # type: ignore[attr-defined]
 
     def set_state(self, state: Mapping[str, Tensor]) -> None:
-        """Return to what :meth:`get_state` gave, of the same dream."""
-        dreams = {name: part for name, part in state.items() if not name.startswith(PAST)}
-        self.venv.set_state(dreams)  # type: ignore[attr-defined]
-        self.past.restore(
-            {name.removeprefix(PAST): p for name, p in state.items() if name.startswith(PAST)}
-        )
+        """Return to what :meth:`get_state` gave, of the same dream.
+
+        Raises:
+            WorldMismatchError: it is something else.
+        """
+        self.need_open("set_state")
+        parts = dict(state) if isinstance(state, Mapping) else {}
+        past = {name: parts.pop(name) for name in list(parts) if str(name).startswith(PAST)}
+        past = {name.removeprefix(PAST): part for name, part in past.items()}
+        self.past.check(past)
+        self.venv.set_state(parts)  # type: ignore[attr-defined]
+        self.past.restore(past)
 
 
-class RememberingPolicy:
+class FrameStackPolicy:
     """A policy that was trained in a :class:`MemoryVecEnv`, for worlds that do not remember.
 
     What is remembered is the ``state`` of Stable-Baselines3's ``predict``.
 
     Args:
         policy: reads observations with their past.
-        remembering: what it saw in training.
+        config: what it saw in training.
     """
 
-    def __init__(self, policy: Predictor, remembering: Remembering) -> None:
+    def __init__(self, policy: Predictor, config: FrameStackConfig) -> None:
         """Take over ``policy``."""
-        self.policy, self.remembering = policy, remembering
+        self.policy, self.config = policy, config
 
     def predict(
         self,
         observation: Any,
-        state: Past | None = None,
+        state: FrameStack | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
-    ) -> tuple[np.ndarray, Past]:
+    ) -> tuple[np.ndarray, FrameStack]:
         """Return actions for observations ``(N, size)`` per key, and the past with them in it."""
         rows = len(next(iter(observation.values())))
-        past = _empty(observation, self.remembering) if state is None else state
+        past = _empty(observation, self.config) if state is None else state
         past = past.select(np.arange(rows))  # what the caller holds stays as it is
         if episode_start is not None:
             past.forget(np.asarray(episode_start, bool))
@@ -113,10 +126,10 @@ class RememberingPolicy:
         return actions, past
 
 
-def _empty(observation: Mapping[str, np.ndarray], remembering: Remembering) -> Past:
+def _empty(observation: Mapping[str, np.ndarray], config: FrameStackConfig) -> FrameStack:
     """Return a past of nothing for observations like these."""
     from gymnasium import spaces
 
     parts = {k: spaces.Box(-1.0, 1.0, v.shape[1:], np.float32) for k, v in observation.items()}
     rows = len(next(iter(observation.values())))
-    return Past(spaces.Dict(**parts), rows, remembering)  # type: ignore[arg-type]
+    return FrameStack(spaces.Dict(**parts), rows, config)  # type: ignore[arg-type]

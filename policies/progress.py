@@ -10,7 +10,8 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from worldgpt_env.model.errors import CheckpointError
+from worldgpt_env.model.errors import CheckpointError, WorldGPTError
+from worldgpt_env.model.safe_json import Fields, one_line
 
 from .memory_vec_env import MemoryVecEnv
 from .store import Progress, fill_policy, unique_tensors
@@ -50,11 +51,18 @@ def restore(algorithm: BaseAlgorithm, progress: Progress) -> None:
         CheckpointError: it was captured from another algorithm.
         WorldMismatchError: it was captured in another dream.
     """
+    counters = Fields(progress.counters, "the unfinished run")
+    for name in _COUNTERS:
+        if name in counters:
+            counters.whole(name, 0, 2**60)
     try:
         _restore(algorithm, progress.tensors, progress.counters)
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+    except WorldGPTError:
+        raise
+    except Exception as error:  # what foreign classes raise for foreign values can be anything
         raise CheckpointError(
-            f"the unfinished run does not fit these settings ({error}); choose another --out."
+            f"the unfinished run does not fit these settings ({one_line(error)}); choose another "
+            "--out."
         ) from error
 
 

@@ -6,6 +6,7 @@ Classes are written by a name out of a fixed list, so that reading a file can na
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+from worldgpt_env.model.safe_json import shorten
 
 from .extractors import LatentExtractor, MultimodalExtractor
 from .standardised import StandardisedExtractor
@@ -77,9 +79,36 @@ def settings_to_json(algorithm: BaseAlgorithm) -> dict[str, Any]:
     return {name: _value_to_json(name, getattr(algorithm, name)) for name in sorted(names)}
 
 
-def settings_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the constructor arguments written by :func:`settings_to_json`."""
+def settings_from_json(data: Mapping[str, Any], algorithm: type[BaseAlgorithm]) -> dict[str, Any]:
+    """Return the constructor arguments of ``algorithm`` written by :func:`settings_to_json`.
+
+    Raises:
+        CheckpointError: one is unknown, or of another kind than its default.
+    """
+    parameters = inspect.signature(algorithm).parameters
+    unknown = sorted(set(data) - (set(parameters) - _NOT_STORED))
+    if unknown:
+        raise CheckpointError(
+            f"the policy file holds the settings {unknown}, which {algorithm.__name__} lacks."
+        )
+    for name, value in data.items():
+        _check_kind(name, value, parameters[name].default)
     return {name: _value_from_json(value) for name, value in data.items()}
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+    """Refuse a setting that is another kind of value than its ``default``."""
+    kind = {bool: bool, int: int, float: (int, float)}.get(type(default))
+    if kind is None or value is None or isinstance(value, dict | list):
+        return  # a class, a schedule or nothing
+    if not isinstance(value, kind) or (isinstance(value, bool) and type(default) is not bool):
+        raise CheckpointError(
+            f"the policy file holds the setting {name} {shorten(value)}; it is like {default!r}."
+        )
+    if type(default) is int and not -1 <= value < 2**31:
+        raise CheckpointError(
+            f"the policy file holds the setting {name} {value}; it is from -1 to {2**31 - 1}."
+        )
 
 
 def _value_to_json(name: str, value: Any) -> Any:
@@ -112,6 +141,8 @@ def _value_from_json(value: Any) -> Any:
         return [_value_from_json(item) for item in value]
     if not isinstance(value, dict):
         return value
+    if len(value) != 1:
+        raise CheckpointError(f"the policy file holds the unknown setting {shorten(value)}.")
     kind, content = next(iter(value.items()))
     if kind == "linear":
         return LinearSchedule(*content)
@@ -119,7 +150,7 @@ def _value_from_json(value: Any) -> Any:
         return tuple(content)
     if kind == "map":
         return {key: _value_from_json(item) for key, item in content.items()}
-    if kind == "class" and content in _CLASSES:
+    if kind == "class" and isinstance(content, str) and content in _CLASSES:
         return _CLASSES[content]
     raise CheckpointError(f"the policy file holds the unknown setting {value!r}.")
 
@@ -140,6 +171,11 @@ def space_to_json(space: spaces.Space) -> dict[str, Any]:
     raise ConfigurationError(f"the space {space} cannot be written as JSON.")
 
 
+_DTYPES = {"bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"}
+MOST_NUMBERS = 2**26
+"""Numbers of a space at most: one observation of that size is a mistake, and fills the memory."""
+
+
 def space_from_json(data: Mapping[str, Any]) -> spaces.Space:
     """Return the space written by :func:`space_to_json`."""
     if "dict" in data:
@@ -153,7 +189,13 @@ def space_from_json(data: Mapping[str, Any]) -> spaces.Space:
     if "multibinary" in data:
         return spaces.MultiBinary(data["multibinary"])
     if "box" in data:
-        shape, dtype = tuple(data["box"]), np.dtype(data["dtype"])
+        shape = tuple(data["box"])
+        if data["dtype"] not in _DTYPES or math.prod(shape) > MOST_NUMBERS:
+            raise CheckpointError(
+                f"the policy file holds a space of shape {shape} and type {data['dtype']!r}; known "
+                f"are {sorted(_DTYPES)} of up to {MOST_NUMBERS} numbers."
+            )
+        dtype = np.dtype(data["dtype"])
         low, high = (_bound_from_json(data[key], shape, dtype) for key in ("low", "high"))
         return spaces.Box(low, high, shape, dtype.type)
     raise CheckpointError(f"the policy file holds the unknown space {dict(data)!r}.")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,18 @@ from typing import Any
 import safetensors.torch
 import torch
 from gymnasium import spaces
-from safetensors import SafetensorError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor, nn
 
+from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.checkpoint import digest as digest_of
+from worldgpt_env.model.checkpoint import refused, weights_sha256
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+from worldgpt_env.model.memory_limit import MemoryLimit
+from worldgpt_env.model.safe_io import write_bytes, write_json
+from worldgpt_env.model.safe_json import Fields, finite, read_json
+from worldgpt_env.model.safe_tensors import read_tensors
 
 from .settings import (
     ALGORITHMS,
@@ -38,6 +44,9 @@ from .settings import (
 )
 
 FORMAT = 1
+POLICY = "policy.json"
+CURE = "Copy the whole folder again, or train it again: worldgpt dream."
+SHA256 = "[0-9a-f]{64}"
 _TENSOR_FILE = re.compile(r"(policy|progress)-[0-9a-f]{12}\.safetensors")
 
 
@@ -51,7 +60,9 @@ class PolicyRecord:
         observation_space: as the algorithm saw it (images channels first).
         action_space: the actions it chooses from.
         model: name or path of the world model it dreamt in; empty when it had none.
-        model_sha256: hash of that model's weights, see :func:`weights_sha256`.
+        model_sha256: hash of that model's weights.
+        processor_sha256: hash of its processor, by which a policy of latents sees; empty in
+            policies of version 0.
         steps: environment steps it was trained for.
         settings: constructor arguments of the algorithm.
         extra: JSON values of whoever saved it, as the settings of a training run.
@@ -68,6 +79,23 @@ class PolicyRecord:
     settings: dict[str, Any]
     extra: dict[str, Any]
     files: dict[str, dict[str, Any]]
+    processor_sha256: str = ""
+
+    def check_eyes(self, model: WorldGPT) -> None:
+        """Refuse a model whose codecs are not those that the policy learned to see by.
+
+        Raises:
+            ConfigurationError: they differ.
+        """
+        if self.processor_sha256:
+            same = self.processor_sha256 == model.processor.sha256
+        else:  # version 0 kept the hash of the whole model alone
+            same = self.model_sha256 == weights_sha256(model)
+        if not same:
+            raise ConfigurationError(
+                f"the policy dreamt in {self.model!r}, whose codecs were others; "
+                "name that model with --model, or train the policy again in this one."
+            )
 
 
 @dataclass(frozen=True)
@@ -81,7 +109,7 @@ class Progress:
 def save_policy(
     algorithm: BaseAlgorithm,
     folder: str | Path,
-    model: nn.Module | None = None,
+    model: WorldGPT | None = None,
     *,
     model_name: str = "",
     obs_mode: str = "latent",
@@ -93,7 +121,7 @@ def save_policy(
     Args:
         algorithm: what to save; its policy class must be one of Stable-Baselines3's own.
         folder: made when missing; a policy already there is replaced in one step.
-        model: the world model that it was trained in, whose weights' hash is kept.
+        model: the world model that it was trained in; its hashes are kept.
         model_name: name or path under which the model is found again.
         obs_mode: ``"latent"`` or ``"decoded"``.
         extra: JSON values to keep beside it.
@@ -114,6 +142,7 @@ def save_policy(
         "action_space": space_to_json(algorithm.action_space),
         "model": model_name,
         "model_sha256": weights_sha256(model) if model is not None else "",
+        "processor_sha256": model.processor.sha256 if model is not None else "",
         "steps": int(algorithm.num_timesteps),
         "settings": settings_to_json(algorithm),
         "extra": dict(extra or {}),
@@ -155,13 +184,15 @@ def load_policy(
     if path.is_file():
         return _load_foreign(path, env, device, allow_code_execution, algorithm)
     record = read_policy(path)
-    loaded = ALGORITHMS[record.algorithm](
-        record.policy,
-        env,  # None is what Stable-Baselines3's own load passes
-        device=device,
-        _init_setup_model=False,  # type: ignore[call-arg]
-        **settings_from_json(record.settings),
-    )
+    told = path / POLICY
+    with refused(told, CURE):
+        loaded = ALGORITHMS[record.algorithm](
+            record.policy,
+            env,  # None is what Stable-Baselines3's own load passes
+            device=device,
+            _init_setup_model=False,  # type: ignore[call-arg]
+            **settings_from_json(record.settings, ALGORITHMS[record.algorithm]),
+        )
     spaces_of_record = (record.observation_space, record.action_space)
     if env is None:
         loaded.observation_space, loaded.action_space = spaces_of_record
@@ -172,8 +203,10 @@ def load_policy(
             f"{(loaded.observation_space, loaded.action_space)}; "
             f"open the environment with obs_mode={record.obs_mode!r} and model={record.model!r}."
         )
-    loaded._setup_model()
-    fill_policy(loaded.policy, _read_tensors(path, record, "policy"))
+    tensors = _read_tensors(path, record, "policy")
+    with refused(told, CURE), MemoryLimit(sum(t.nbytes for t in tensors.values())):
+        loaded._setup_model()
+        fill_policy(loaded.policy, tensors)
     loaded.num_timesteps = record.steps
     return loaded
 
@@ -184,30 +217,42 @@ def read_policy(folder: str | Path) -> PolicyRecord:
     Raises:
         CheckpointError: if it is missing, truncated, tampered with or of a newer format.
     """
-    content = _read_json(Path(folder))
+    return _record(_read_json(Path(folder)))
+
+
+def _record(told: Fields) -> PolicyRecord:
+    """Return the checked fields of ``policy.json``."""
+    algorithm = told.choice("algorithm", sorted(ALGORITHMS))
+    spaces_of_record = [told.part(name) for name in ("observation_space", "action_space")]
+    with refused(Path(told.where), CURE):
+        seen, chosen = (space_from_json(part.data) for part in spaces_of_record)
+    files = told.part("files")
+    for name in files.data:
+        entry = files.part(name)
+        entry.text("name"), entry.text("sha256", pattern=SHA256)
     return PolicyRecord(
-        observation_space=space_from_json(content.pop("observation_space")),
-        action_space=space_from_json(content.pop("action_space")),
-        **{name: content[name] for name in PolicyRecord.__dataclass_fields__ if name in content},
+        algorithm=algorithm,
+        policy=told.choice("policy", sorted(ALGORITHMS[algorithm].policy_aliases)),
+        obs_mode=told.choice("obs_mode", ["latent", "decoded"]),
+        observation_space=seen,
+        action_space=chosen,
+        model=told.text("model"),
+        model_sha256=told.text("model_sha256", pattern=f"({SHA256})?"),
+        steps=told.whole("steps", 0, 2**60),
+        settings=told.part("settings").data,
+        extra=told.part("extra").data,
+        files=files.data,
     )
 
 
 def read_progress(folder: str | Path) -> Progress | None:
     """Return the state of the training run in ``folder``; None if it was saved without one."""
     folder = Path(folder)
-    content, record = _read_json(folder), read_policy(folder)
+    told = _read_json(folder)
+    record = _record(told)
     if "progress" not in record.files:
         return None
-    return Progress(_read_tensors(folder, record, "progress"), content["counters"])
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """Return the hash of all parameters and buffers of ``model``: same bits, same hash."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return Progress(_read_tensors(folder, record, "progress"), told.part("counters").data)
 
 
 def unique_tensors(policy: nn.Module) -> dict[str, Tensor]:
@@ -218,8 +263,11 @@ def unique_tensors(policy: nn.Module) -> dict[str, Tensor]:
 def fill_policy(policy: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy ``tensors`` into ``policy``, whose names and shapes they must have exactly."""
     own = unique_tensors(policy)
-    found = {name: tensor.shape for name, tensor in tensors.items()}
-    if found != {name: tensor.shape for name, tensor in own.items()}:
+    found, wanted = (
+        {name: (tensor.shape, tensor.is_floating_point()) for name, tensor in part.items()}
+        for part in (tensors, own)
+    )
+    if found != wanted:
         raise CheckpointError("the stored tensors are of another policy; train it again.")
     with torch.no_grad():
         for name, tensor in own.items():
@@ -231,63 +279,38 @@ def _write(
 ) -> Path:
     """Write the tensor files, then the JSON that names them, then drop the files of before."""
     files = {}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for key, group in tensors.items():
-            data = safetensors.torch.save({k: t.detach().contiguous() for k, t in group.items()})
-            digest = hashlib.sha256(data).hexdigest()
-            name = f"{key}-{digest[:12]}.safetensors"
-            _replace(folder / name, data)
-            files[key] = {"name": name, "sha256": digest}
-        content = {**content, "files": files}
-        content["sha256"] = _json_sha256(content)
-        _replace(folder / "policy.json", json.dumps(content, indent=1).encode())
-        for path in folder.iterdir():
-            if _TENSOR_FILE.fullmatch(path.name) and path.name not in {
-                entry["name"] for entry in files.values()
-            }:
+    for key, group in tensors.items():
+        data = safetensors.torch.save({k: t.detach().contiguous() for k, t in group.items()})
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"{key}-{digest[:12]}.safetensors"
+        write_bytes(folder / name, data)
+        files[key] = {"name": name, "sha256": digest}
+    content = finite({**content, "files": files})
+    content["sha256"] = _json_sha256(content)
+    write_json(folder / POLICY, content)
+    kept = {entry["name"] for entry in files.values()}
+    for path in folder.iterdir():
+        if _TENSOR_FILE.fullmatch(path.name) and path.name not in kept:
+            with suppress(OSError):  # of the policy before; it harms nobody
                 path.unlink()
-    except OSError as error:
-        raise CheckpointError(
-            f"the policy could not be written to {folder}: {error.strerror or error}. "
-            "What was there before is untouched; make room or choose another folder."
-        ) from error
     return folder
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write ``data`` beside ``path`` and move it there in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _read_json(folder: Path) -> dict[str, Any]:
-    """Return ``policy.json`` as a dict whose own hash holds."""
-    path = folder / "policy.json"
+def _read_json(folder: Path) -> Fields:
+    """Return the fields of ``policy.json``, whose own hash holds."""
+    path = folder / POLICY
     if not path.is_file():
         raise CheckpointError(
             f"no policy in {folder}; make one with: worldgpt dream --model MODEL --out {folder}"
         )
-    try:
-        content = json.loads(path.read_text())
-        digest = content.pop("sha256")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{path} is truncated or not a policy; train it again.") from error
-    if content.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} has the format {content.get('format')!r} and this version reads {FORMAT}; "
-            "open it with the version that wrote it."
-        )
+    content = read_json(path, CURE)
+    told = Fields(content, path)
+    told.choice("format", [FORMAT])
+    digest = told.text("sha256")
+    del content["sha256"]
     if digest != _json_sha256(content):
-        raise CheckpointError(f"{path} was changed after it was saved; train it again.")
-    return content
+        raise CheckpointError(f"{path} was changed after it was saved. {CURE}")
+    return told
 
 
 def _json_sha256(content: Mapping[str, Any]) -> str:
@@ -297,18 +320,18 @@ def _json_sha256(content: Mapping[str, Any]) -> str:
 
 def _read_tensors(folder: Path, record: PolicyRecord, key: str) -> dict[str, Tensor]:
     """Return the tensors of one file of ``record`` after checking its hash."""
+    if key not in record.files:
+        raise CheckpointError(f"{folder / POLICY} names no tensors of the {key}. {CURE}")
     entry = record.files[key]
     name = str(entry["name"])
     if not _TENSOR_FILE.fullmatch(name):
         raise CheckpointError(f"{folder}/policy.json names the file {name!r}, which is not ours.")
     path = folder / name
-    try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise CheckpointError(f"{path} is truncated or was changed; train it again.")
-        return safetensors.torch.load(data)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is missing or unreadable; train it again.") from error
+    with refused(path, CURE):
+        if digest_of(path) != entry["sha256"]:
+            raise CheckpointError(f"{path} is truncated or was changed. {CURE}")
+    # What a dream remembers may hold NaN where nothing is known.
+    return read_tensors(path, CURE, unchecked=["env"] if key == "progress" else [])
 
 
 def _load_foreign(

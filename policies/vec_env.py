@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,30 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 from torch import Tensor
 
-from worldgpt_env.cognition import KnowledgeConfig, row_of
-from worldgpt_env.errors import ClosedEnvironmentError, ConfigurationError, ResetNeededError
+from worldgpt_env.actions import ActionValidator, Phrasebook
+from worldgpt_env.errors import (
+    ClosedEnvironmentError,
+    ConfigurationError,
+    InvalidOptionError,
+    ResetNeededError,
+    WorldMismatchError,
+)
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.arguments import check_number, check_whole, shown
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import Modality
-from worldgpt_env.sentences import Phrasebook
-from worldgpt_env.simulator import DEFAULT_WORLD, Simulator, SimulatorConfig
-from worldgpt_env.spaces import ActionGate, action_space
-from worldgpt_env.start_states import StartStates
-from worldgpt_env.step import SimulatorStep
+from worldgpt_env.simulator import (
+    DEFAULT_WORLD,
+    KnowledgeConfig,
+    Simulator,
+    SimulatorConfig,
+    SimulatorStep,
+    checked_seeds,
+    row_of,
+)
+from worldgpt_env.spaces import action_space
+from worldgpt_env.start_states import ResetOptions, StartStates
 
 Observation = dict[str, np.ndarray]
 
@@ -90,7 +102,7 @@ class ImaginedVecEnv(VecEnv):
         """Open the model; the first :meth:`reset` begins the dreams."""
         config = SimulatorConfig(
             obs_mode=obs_mode,
-            modalities=None if modalities is None else tuple(modalities),
+            modalities=modalities,
             horizon=horizon,
             start_states=start_states,
             temperature=temperature,
@@ -99,19 +111,23 @@ class ImaginedVecEnv(VecEnv):
             memory=memory,
             knowledge=knowledge,
         )
-        if not (isinstance(reward_scale, int | float) and 0 < reward_scale < math.inf):
-            raise ConfigurationError(f"reward_scale is {reward_scale!r}; use a number above 0.")
-        self.reward_scale = float(reward_scale)
+        self.reward_scale = check_reward_scale(reward_scale)
+        if seed is not None:
+            checked_seeds([seed])
         self.simulator = Simulator(model, num_envs, config, device=device)
-        self._returns = np.zeros(num_envs, np.float64)
-        self._lengths = np.zeros(num_envs, np.int64)
+        rows = self.simulator.num_envs
+        self._returns = np.zeros(rows, np.float64)
+        self._lengths = np.zeros(rows, np.int64)
         self._actions: np.ndarray | None = None
         self._closed = False
         spec = self.model.action_spec
         self._book = None if sentences is None else Phrasebook(spec, sentences)
-        self._choice = None if self._book is None else ActionGate(self._book.spec)
-        space = self.simulator.action_space if self._book is None else action_space(self._book.spec)
-        super().__init__(num_envs, self.simulator.observation_space, space)
+        self._validator = self.simulator.validator
+        space = self.simulator.action_space
+        if self._book is not None:
+            self._validator = ActionValidator(self._book.spec)
+            space = action_space(self._book.spec)
+        super().__init__(rows, self.simulator.observation_space, space)
         if seed is not None:
             self.seed(seed)
 
@@ -122,15 +138,42 @@ class ImaginedVecEnv(VecEnv):
 
     # episodes -----------------------------------------------------------------------------------
 
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Let the next :meth:`reset` give row ``i`` the seed ``seed + i``; None draws one.
+
+        Raises:
+            InvalidSeedError: ``seed`` is no whole number from 0.
+        """
+        self._need_open("seed")
+        return super().seed(None if seed is None else checked_seeds([seed])[0])
+
+    def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
+        """Let the next :meth:`reset` begin by ``options``, as in ``WorldGPTEnv.reset``.
+
+        Args:
+            options: one dict for all rows, or a list with one dict (or None) per row.
+
+        Raises:
+            InvalidOptionError: they are something else.
+        """
+        self._need_open("set_options")
+        each = options if isinstance(options, list | tuple) else [options] * self.num_envs
+        if len(each) != self.num_envs or not all(isinstance(o, dict | None) for o in each):
+            raise InvalidOptionError(
+                f"options are {shown(options)}; pass a dict, or a list of {self.num_envs} dicts."
+            )
+        for one in each:
+            ResetOptions.parse(one or None, 1)
+        super().set_options([dict(one or {}) for one in each])
+
     def reset(self) -> VecEnvObs:
         """Begin a new episode in every row and return the observations, ``(N, ...)`` per key."""
-        self._need_open()
-        seeded = any(seed is not None for seed in self._seeds)
+        self._need_open("reset")
+        seeds = self._seeds if any(seed is not None for seed in self._seeds) else None
         if any(self._options):
-            for row, (seed, options) in enumerate(zip(self._seeds, self._options, strict=True)):
-                self.simulator.reset([row], [seed], options or None)
+            self.simulator.reset_each(seeds, [options or None for options in self._options])
         else:
-            self.simulator.reset(seeds=self._seeds if seeded else None)
+            self.simulator.reset(seeds=seeds)
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:], self._actions = 0, 0, None
@@ -138,9 +181,17 @@ class ImaginedVecEnv(VecEnv):
         return self.simulator.observe()
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Take the actions ``(N, ...)`` of the next step."""
-        self._need_open()
-        self._actions = actions
+        """Take the actions ``(N, ...)`` of the next step.
+
+        Raises:
+            InvalidActionError: ``actions`` are not in the action space, batched.
+            ResetNeededError: before :meth:`reset`.
+        """
+        self._need_open("step")
+        if not self.simulator.started:
+            raise ResetNeededError("step() before reset(): type observations = env.reset().")
+        valid = self._validator.many(actions, self.num_envs)
+        self._actions = valid if self._book is None else self._book.table[valid]  # (N, slots)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Imagine one step; rows that end begin anew.
@@ -148,15 +199,14 @@ class ImaginedVecEnv(VecEnv):
         Returns:
             Observations per key ``(N, ...)``, rewards ``(N,)`` float32, dones ``(N,)`` bool, infos.
         """
+        self._need_open("step_wait")
         if self._actions is None:
             raise ResetNeededError("step_wait was called first; call step(actions) instead.")
         actions, self._actions = self._actions, None
-        if self._book is not None and self._choice is not None:
-            actions = self._book.table[self._choice.many(actions, self.num_envs)]  # (N, slots)
-        step = self.simulator.step(actions)
+        step = self.simulator.advance(actions)
         self._returns += step.reward
         self._lengths += 1
-        observation = self.simulator.observe(step.state)
+        observation = self.simulator.observe()
         infos = [
             {"uncertainty": uncertainty, "consistency": consistency, "TimeLimit.truncated": False}
             for uncertainty, consistency in zip(
@@ -168,6 +218,7 @@ class ImaginedVecEnv(VecEnv):
         dones = step.terminated | step.truncated
         if dones.any():
             self._begin_anew(np.flatnonzero(dones), step, observation, infos)
+            observation = self.simulator.observe()
         return observation, step.reward * np.float32(self.reward_scale), dones, infos
 
     def _begin_anew(
@@ -177,7 +228,7 @@ class ImaginedVecEnv(VecEnv):
         observation: Observation,
         infos: list[dict[str, Any]],
     ) -> None:
-        """Note how the ``rows`` ended, reset them, and put their first observations in place."""
+        """Note how the ``rows`` ended, with their last ``observation``, and reset them."""
         for row in rows.tolist():
             infos[row].update(
                 {
@@ -188,33 +239,45 @@ class ImaginedVecEnv(VecEnv):
                 }
             )
         self._returns[rows], self._lengths[rows] = 0, 0
-        state = self.simulator.reset(rows)
-        begun = self.simulator.observe({m: codes[rows] for m, codes in state.items()})
-        for key, values in begun.items():
-            observation[key][rows] = values
+        self.simulator.reset(rows)
         for row in rows.tolist():
             self.reset_infos[row] = self.simulator.start_info(row)
 
     def get_state(self) -> dict[str, Tensor]:
         """Return all that the future of the dreams depends on, as tensors by name (copies)."""
+        self._need_open("get_state")
         own = {"returns": torch.from_numpy(self._returns.copy())}
         own["lengths"] = torch.from_numpy(self._lengths.copy())
         return self.simulator.get_state() | own
 
     def set_state(self, state: Mapping[str, Tensor]) -> None:
-        """Return to what :meth:`get_state` gave, of the same model and number of rows."""
-        dreams = dict(state)
-        returns, lengths = dreams.pop("returns"), dreams.pop("lengths")
+        """Return to what :meth:`get_state` gave, of the same model and number of rows.
+
+        Raises:
+            WorldMismatchError: it is something else.
+        """
+        self._need_open("set_state")
+        dreams = dict(state) if isinstance(state, Mapping) else {}
+        own = {"returns": dreams.pop("returns", None), "lengths": dreams.pop("lengths", None)}
+        kinds = {"returns": torch.float64, "lengths": torch.int64}
+        for name, part in own.items():
+            fits = isinstance(part, Tensor) and part.dtype == kinds[name]
+            if not fits or part.shape != (self.num_envs,):  # type: ignore[union-attr]
+                raise WorldMismatchError(
+                    f"this state has no {name} of {self.num_envs} rows; pass what get_state() of "
+                    "an ImaginedVecEnv of the same model and number of rows returned."
+                )
         self.simulator.set_state(dreams)
-        self._returns, self._lengths = returns.numpy().copy(), lengths.numpy().copy()
+        self._returns = own["returns"].cpu().numpy().copy()  # type: ignore[union-attr]
+        self._lengths = own["lengths"].cpu().numpy().copy()  # type: ignore[union-attr]
 
     def close(self) -> None:
-        """Forget the dreams; any further use is an error."""
+        """Forget the dreams; any further use is an error, a second ``close`` is none."""
         self._closed = True
 
-    def _need_open(self) -> None:
+    def _need_open(self, what: str) -> None:
         if self._closed:
-            raise ClosedEnvironmentError("this ImaginedVecEnv was closed; make a new one.")
+            raise ClosedEnvironmentError(f"{what}() after close(): make a new ImaginedVecEnv(...).")
 
     # what Stable-Baselines3 asks of the single environments --------------------------------------
 
@@ -223,14 +286,25 @@ class ImaginedVecEnv(VecEnv):
 
         None in a world without either.
         """
+        self._need_open("render")
         raw = self.simulator.raw()
         if str(Modality.IMAGE) in raw:
             return list(raw[str(Modality.IMAGE)])
         video = raw.get(str(Modality.VIDEO))  # (N, frames, H, W, 3)
         return [None] * self.num_envs if video is None else list(video[:, -1])
 
+    def _get_indices(self, indices: VecEnvIndices) -> Iterable[int]:
+        """Return row numbers; Stable-Baselines3 passes None for all, one, or several."""
+        rows = range(self.num_envs) if indices is None else indices
+        if isinstance(rows, int):
+            rows = [rows]
+        if not isinstance(rows, list | tuple | range | np.ndarray):
+            raise ConfigurationError(f"indices are {shown(indices)}; use numbers of rows.")
+        return [check_whole("an index", row, 0, self.num_envs - 1) for row in rows]
+
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Return an attribute of the dream once per row; all rows share it."""
+        self._need_open("get_attr")
         if attr_name == "render_mode":
             value: Any = "rgb_array"
         else:
@@ -251,6 +325,7 @@ class ImaginedVecEnv(VecEnv):
         **method_kwargs: Any,
     ) -> list[Any]:
         """Return the result of ``"render"`` for each row; a dream has no environments to call."""
+        self._need_open("env_method")
         if method_name != "render":
             raise AttributeError(
                 f"the rows of a dream have no method {method_name!r}, only 'render'; "
@@ -262,3 +337,12 @@ class ImaginedVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
         """Return True for Monitor only: ``info["episode"]`` is written as it writes it."""
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
+
+
+def check_reward_scale(scale: float) -> float:
+    """Return the scale of rewards, which leaves them float32 numbers that differ from 0.
+
+    Raises:
+        ConfigurationError: it is no number above 0, or so extreme that rewards vanish or overflow.
+    """
+    return check_number("reward_scale", scale, 1e-9, 1e9)

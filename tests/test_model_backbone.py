@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT, WorldGPTConfig
-from worldgpt_env.model.backbone import Backbone
+from worldgpt_env.model.dynamics.backbone import Backbone
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
-from worldgpt_env.model.fused import FusedLlama
+from worldgpt_env.model.external_weights import state_of
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec, TextSpec, VectorSpec
-from worldgpt_env.model.reference import state_of
+from worldgpt_env.model.rollout.fused_llama import FusedLlama
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -176,8 +176,10 @@ def test_a_world_learns_dreams_and_returns(checkpoints: Path, tmp_path: Path, ki
     one = model.predict(state, torch.tensor([0, 1, 2]))
     model.save_pretrained(tmp_path / "world")
     saved = load_file(tmp_path / "world/model.safetensors")
-    names = [n for n in saved if n.startswith("backbone.")]
-    assert sorted(names) == sorted("backbone." + n for n in model.backbone.trainable)
+    names = [n for n in saved if n.startswith("dynamics.backbone.")]
+    assert sorted(names) == sorted(
+        "dynamics.backbone." + n for n in model.dynamics.backbone.trainable
+    )
     again = WorldGPT.from_pretrained(tmp_path / "world")
     two = again.predict(state, torch.tensor([0, 1, 2]))
     assert torch.equal(one.rewards, two.rewards)
@@ -191,13 +193,13 @@ def test_experts_from_scratch_imagine_as_they_read(kind: str) -> None:
     config = WorldGPTConfig.from_preset("tiny", SPECS, ActionSpec("discrete", (3,)), context=3)
     config.backbone = {"model_type": kind, **EXPERTS[kind]}
     model = WorldGPT(config).eval()
-    assert not FusedLlama.supports(model.backbone.model)
-    tokens = torch.randn(2, 6, model.backbone.hidden)
+    assert not FusedLlama.supports(model.dynamics.backbone.model)
+    tokens = torch.randn(2, 6, model.dynamics.backbone.hidden)
     mask = torch.full((6, 6), -1e9).triu(1)[None, None]
-    whole = model.backbone(tokens, mask, torch.arange(6)[None])
+    whole = model.dynamics.backbone(tokens, mask, torch.arange(6)[None])
     cache = transformers.DynamicCache()
     parts = [
-        model.backbone(
+        model.dynamics.backbone(
             tokens[:, n : n + 1], mask[:, :, n : n + 1, : n + 1], torch.tensor([[n]]), cache
         )
         for n in range(6)
@@ -244,7 +246,7 @@ def test_words_start_from_the_language_model(checkpoints: Path) -> None:
     [
         ({"checkpoint": "nowhere"}, "no AutoModel can be loaded"),
         ({"lora": {**LORA, "targets": ["nothing"]}}, "LoRA finds no"),
-        ({"lora": {**LORA, "r": 0}}, "rank and alpha are positive"),
+        ({"lora": {**LORA, "r": 0}}, "must be a whole number from 1"),
         ({"lora": {"rank": 4}}, "do not fit"),
         ({"size": 3}, "do not fit"),
         ({"dtype": "int8"}, "use 'float32' or 'bfloat16'"),

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from worldgpt_env.model.cognition.contexts import Contexts
+from worldgpt_env.model.contexts import Contexts
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 

@@ -14,7 +14,7 @@ from worldgpt_env.model.curriculum import Combination
 from worldgpt_env.model.modalities import ActionSpec, Modality
 from worldgpt_env.model.worldgpt import WorldGPT
 
-ROWS, UPDATES = 32, 500
+ROWS, UPDATES = 32, 700
 LESSONS = [Combination.parse(name) for name in ("image>audio", "image+audio>image+audio")]
 SPECS = {Modality.IMAGE: IMAGE, Modality.AUDIO: AUDIO}
 
@@ -94,9 +94,9 @@ def test_rows_do_not_depend_on_their_batch(learned: tuple[WorldGPT, Batch]) -> N
 
 
 def test_the_encoders_do_not_train(learned: tuple[WorldGPT, Batch], parts: Path) -> None:
-    fresh = dict(build(parts).codecs.named_parameters())
+    fresh = dict(build(parts).processor.codecs.named_parameters())
     model, _ = learned
-    trained = dict(model.codecs.named_parameters())
+    trained = dict(model.processor.codecs.named_parameters())
     assert fresh.keys() == trained.keys() and fresh
     assert all(torch.equal(fresh[name], trained[name]) for name in fresh)
 
@@ -115,7 +115,7 @@ def test_the_loss_is_distance_and_signal_tokens(parts: Path) -> None:
     batch = recorded(model)
     figures = model(batch).metrics
     with torch.no_grad():
-        out, _ = model.read_window(batch, model.tokens.block())
+        out, _ = model.dynamics.read_window(batch, model.dynamics.tokens.block())
         distances = {m: (out.vectors[m] - batch.state[m][:, 1]).norm(dim=-1).mean() for m in SPECS}
     for modality, distance in distances.items():
         assert abs(float(figures[f"distance/{modality}"] - distance)) < 1e-6

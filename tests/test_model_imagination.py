@@ -6,7 +6,7 @@ from test_model_worldgpt import make_batch, make_model
 
 from worldgpt_env.model import Modality, WorldGPT
 from worldgpt_env.model.errors import MissingModalityError, NonFiniteError
-from worldgpt_env.model.imagination import Imagination
+from worldgpt_env.model.rollout.imagination import Imagination
 
 
 def now(state: dict, step: int) -> dict:
@@ -24,14 +24,16 @@ def test_ring_equals_full_forward(fused: bool, backbone: str) -> None:
     model = WorldGPT(type(model.config)(**fields)).eval()
     steps = 11  # the ring of 3 blocks starts over three times
     batch = make_batch(model, rows=4, steps=steps)
-    block = model.tokens.block()
+    block = model.dynamics.tokens.block()
     with torch.no_grad():
-        full, outcome = model.read_window(batch, block)
-    engine = Imagination(model, 4, 0.0, block, fused)
+        full, outcome = model.dynamics.read_window(batch, block)
+    engine = Imagination(model.processor, model.dynamics, model.config, 4, 0.0, block, fused)
     assert (type(engine.loop).__name__ == "FusedLlama") == (fused and backbone == "llama")
     for step in range(steps):
         prediction = engine.step(now(batch.state, step), batch.action[:, step])
-        rewards = model.reward_head.expect(outcome.reward).view(4, steps, 2)[:, step]
+        rewards = model.dynamics.outcome.reward_head.expect(outcome.reward).view(4, steps, 2)[
+            :, step
+        ]
         assert (prediction.rewards - rewards).abs().max() <= 1e-5
         for modality, logits in full.logits.items():
             wanted = logits.unflatten(0, (4, steps))[:, step].argmax(-1)
@@ -113,7 +115,7 @@ def test_nan_never_comes_out() -> None:
     model = make_model()
     batch = make_batch(model, rows=2, steps=1)
     with torch.no_grad():
-        model.reward_head.read.outer.bias[0] = float("nan")
+        model.dynamics.outcome.reward_head.read.outer.bias[0] = float("nan")
     with pytest.raises(NonFiniteError, match="NaN"):
         model.imagination(2).step(now(batch.state, 0), batch.action[:, 0])
 

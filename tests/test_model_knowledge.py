@@ -13,11 +13,11 @@ from torch import Tensor
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.batch import State
 from worldgpt_env.model.cognition import nearest
-from worldgpt_env.model.cognition.facts import Facts
 from worldgpt_env.model.cognition.keys import action_vectors
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.errors import CheckpointError, KnowledgeError
 from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.transitions import TransitionStore
 
 IMAGE, TEXT, VECTOR = Modality.IMAGE, Modality.TEXT, Modality.VECTOR
 
@@ -42,7 +42,7 @@ def random_facts(model: WorldGPT, rows: int, seed: int = 0) -> dict[str, Any]:
     return {
         "state": random_state(model, rows, seed),
         "action": torch.randint(0, 3, (rows,), generator=generator),
-        "next": random_state(model, rows, seed + 1),
+        "next_state": random_state(model, rows, seed + 1),
         "episode": torch.arange(rows) // 5,
     }
 
@@ -52,12 +52,12 @@ def brute_force(knowledge: Knowledge, state: State, action: Tensor, there: Tenso
 
     ``there`` ``(B, N, modalities)``: both have it.
     """
-    model, facts = knowledge.model, knowledge.facts
-    alike = (action[:, None] == facts.action).double()
+    model, store, rows = knowledge.processor, knowledge.store, knowledge.rows
+    alike = (action[:, None] == store.action[rows]).double()
     count = torch.ones_like(alike)
     for number, modality in enumerate(model.specs):
-        base = model.codec(modality).latent(facts.state[modality].long()).double()
-        has = facts.present.get(modality, torch.ones(len(facts), dtype=torch.bool))
+        base = model.codec(modality).latent(store.state[modality][rows].long()).double()
+        has = store.present.get(modality, torch.ones(len(store), dtype=torch.bool))[rows]
         mean = base[has].mean(0)
         spread = (base[has] - mean).square().sum(1).mean().sqrt().clamp(min=0)
         asked = model.codec(modality).latent(state[modality]).double()
@@ -74,7 +74,7 @@ def brute_force(knowledge: Knowledge, state: State, action: Tensor, there: Tenso
 def test_search_is_brute_force(model: WorldGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nearest, "BLOCK", 64)  # several blocks
     facts = random_facts(model, 300)
-    knowledge = Knowledge.build(model, **facts)
+    knowledge = Knowledge.build(model.processor, **facts)
     state, action = random_state(model, 37, 9), torch.arange(37) % 3
     found = knowledge.search(state, action, 10)
     wanted = brute_force(knowledge, state, action, torch.ones(37, 300, 3)).sort(1)
@@ -87,7 +87,7 @@ def test_search_is_brute_force(model: WorldGPT, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_known_transition_is_at_distance_zero(model: WorldGPT) -> None:
     facts = random_facts(model, 60)
-    found = Knowledge.build(model, **facts).search(facts["state"], facts["action"], 1)
+    found = Knowledge.build(model.processor, **facts).search(facts["state"], facts["action"], 1)
     assert torch.equal(found.index[:, 0], torch.arange(60))
     assert float(found.distance.abs().max()) < 1e-6
 
@@ -99,7 +99,7 @@ def test_absent_modalities_are_ignored_on_both_sides(model: WorldGPT) -> None:
     query_has = torch.rand(3, 20, generator=torch.Generator().manual_seed(2)) < 0.6
     query_has[1] |= ~query_has.any(0)
     named = [dict(zip(model.specs, has, strict=True)) for has in (base_has, query_has)]
-    knowledge = Knowledge.build(model, **facts, present=named[0])
+    knowledge = Knowledge.build(model.processor, **facts, present=named[0])
     state, action = random_state(model, 20, 9), torch.arange(20) % 3
     found = knowledge.search(state, action, 5, present=named[1])
     there = (query_has[:, :, None] & base_has[:, None]).permute(1, 2, 0)
@@ -111,7 +111,7 @@ def test_absent_modalities_are_ignored_on_both_sides(model: WorldGPT) -> None:
 
 
 def test_rows_find_the_same_bits_at_any_batch_size(model: WorldGPT) -> None:
-    knowledge = Knowledge.build(model, **random_facts(model, 200))
+    knowledge = Knowledge.build(model.processor, **random_facts(model, 200))
     state, action = random_state(model, 21, 3), torch.arange(21) % 3
     episode = torch.arange(21) - 1
     together = knowledge.search(state, action, 4, episode=episode)
@@ -131,7 +131,7 @@ def small_world(model: WorldGPT, rows: int) -> dict[str, Any]:
     """Return facts in which the same few transitions happen in many episodes."""
     facts = random_facts(model, rows)
     kinds = torch.randint(0, 40, (rows,), generator=torch.Generator().manual_seed(3))
-    for part in ("state", "next"):
+    for part in ("state", "next_state"):
         facts[part] = {m: codes[kinds] for m, codes in facts[part].items()}
     facts["action"] = facts["action"][kinds]
     return facts | {"kinds": kinds}
@@ -140,7 +140,7 @@ def small_world(model: WorldGPT, rows: int) -> dict[str, Any]:
 def test_the_own_episode_is_never_returned_in_ten_thousand_queries(model: WorldGPT) -> None:
     facts = small_world(model, 1000)
     kinds = facts.pop("kinds")
-    knowledge = Knowledge.build(model, **facts)
+    knowledge = Knowledge.build(model.processor, **facts)
     own = torch.zeros(200, 40, dtype=torch.bool)
     own[facts["episode"], kinds] = True
     rows = torch.arange(1000)
@@ -156,7 +156,7 @@ def test_the_own_episode_is_never_returned_in_ten_thousand_queries(model: WorldG
 def test_without_an_episode_the_same_transition_is_found_first(model: WorldGPT) -> None:
     facts = small_world(model, 200)
     kinds = facts.pop("kinds")
-    found = Knowledge.build(model, **facts).search(facts["state"], facts["action"], 1)
+    found = Knowledge.build(model.processor, **facts).search(facts["state"], facts["action"], 1)
     assert torch.equal(kinds[found.index[:, 0]], kinds)
 
 
@@ -167,43 +167,43 @@ def test_the_true_next_state_of_the_asking_episode_changes_nothing(model: WorldG
     order = torch.randperm(300, generator=torch.Generator().manual_seed(5))
     shuffled = {
         m: torch.where(mine[:, None, None], codes[order], codes)
-        for m, codes in facts["next"].items()
+        for m, codes in facts["next_state"].items()
     }
     asked = {m: codes[mine] for m, codes in facts["state"].items()}
     seven = torch.full((5,), 7)
     read = []
-    for following in (facts["next"], shuffled):
-        knowledge = Knowledge.build(model, **facts | {"next": following})
+    for following in (facts["next_state"], shuffled):
+        knowledge = Knowledge.build(model.processor, **facts | {"next_state": following})
         found = knowledge.search(asked, facts["action"][mine], 4, episode=seven)
         read.append(knowledge.contexts(found))
     for modality in model.specs:
         assert torch.equal(read[0].next[modality], read[1].next[modality])
-    open_book = Knowledge.build(model, **facts).search(asked, facts["action"][mine], 1)
+    open_book = Knowledge.build(model.processor, **facts).search(asked, facts["action"][mine], 1)
     assert torch.equal(open_book.index[:, 0], mine.nonzero()[:, 0])  # it would have been found
 
 
 def test_an_episode_that_is_not_kept_is_given_none_of_its_duplicates(model: WorldGPT) -> None:
     facts = random_facts(model, 20)
-    for part in ("state", "next"):
+    for part in ("state", "next_state"):
         facts[part] = {m: torch.cat([c[:10], c[:10]]) for m, c in facts[part].items()}
     facts["action"] = facts["action"][:10].repeat(2)  # episodes 2 and 3 repeat 0 and 1
-    knowledge = Knowledge.build(model, **facts, kept=facts["episode"] >= 2)
+    knowledge = Knowledge.build(model.processor, **facts, kept=facts["episode"] >= 2)
     assert len(knowledge) == 10
     asked = {m: codes[:5] for m, codes in facts["state"].items()}
     zero = torch.zeros(5, dtype=torch.int64)
     found = knowledge.search(asked, facts["action"][:5], 1, episode=zero)
-    assert (knowledge.facts.episode[found.index] == 3).all()  # 2 is the same as 0
+    assert (knowledge.episode[found.index] == 3).all()  # 2 is the same as 0
     open_book = knowledge.search(asked, facts["action"][:5], 1)
-    assert (knowledge.facts.episode[open_book.index] == 2).all()
+    assert (knowledge.episode[open_book.index] == 2).all()
 
 
 def test_an_episode_is_known_by_what_happened_in_it(model: WorldGPT) -> None:
     """Another recording counts the same episodes in another order."""
     facts = random_facts(model, 30)
-    base = Knowledge.build(model, **facts)
-    foreign = Facts.gather(model, **facts | {"episode": 5 - facts["episode"]})
+    base = Knowledge.build(model.processor, **facts)
+    foreign = TransitionStore.pairs(model.processor, **facts | {"episode": 5 - facts["episode"]})
     asked = facts["state"], facts["action"], 30, None
-    found = base.asked_by(foreign).search(*asked, 5 - facts["episode"])
+    found = base.excluding(foreign).search(*asked, 5 - facts["episode"])
     assert found.valid.sum(1).tolist() == [25] * 30
     given = facts["episode"][found.index] == facts["episode"][:, None]
     assert not (given & found.valid).any()
@@ -215,20 +215,20 @@ def test_an_episode_is_known_by_what_happened_in_it(model: WorldGPT) -> None:
 
 def test_contexts_hold_the_transitions_the_farthest_first(model: WorldGPT) -> None:
     facts = random_facts(model, 50)
-    knowledge = Knowledge.build(model, **facts, scenario=["a", "b"] * 25)
+    knowledge = Knowledge.build(model.processor, **facts, scenario=["a", "b"] * 25)
     asked = {m: codes[:3] for m, codes in facts["state"].items()}
     found = knowledge.search(asked, facts["action"][:3], 4)
     contexts = knowledge.contexts(found)
     assert contexts.valid.all() and contexts.count == 4 and contexts.present == {}
     assert (contexts.distance[:, 0] >= contexts.distance[:, 3]).all()
-    assert torch.equal(contexts.next[IMAGE][:, -1], facts["next"][IMAGE][:3])
+    assert torch.equal(contexts.next[IMAGE][:, -1], facts["next_state"][IMAGE][:3])
     assert contexts.state[IMAGE].dtype == torch.int64
-    assert knowledge.scenarios == ("a", "b") and knowledge.facts.scenario[:2].tolist() == [0, 1]
+    assert knowledge.scenarios == ("a", "b") and knowledge.scenario[:2].tolist() == [0, 1]
 
 
 def test_where_the_base_has_too_few_the_rest_is_not_valid(model: WorldGPT) -> None:
     facts = random_facts(model, 8)
-    knowledge = Knowledge.build(model, **facts)
+    knowledge = Knowledge.build(model.processor, **facts)
     episode = torch.tensor([0, -1])
     asked = {m: codes[:2] for m, codes in facts["state"].items()}
     found = knowledge.search(asked, facts["action"][:2], 9, episode=episode)
@@ -244,9 +244,9 @@ def test_where_the_base_has_too_few_the_rest_is_not_valid(model: WorldGPT) -> No
 def test_saved_knowledge_is_the_same(model: WorldGPT, tmp_path: Path) -> None:
     facts = random_facts(model, 40)
     there = {TEXT: torch.arange(40) % 3 > 0}
-    knowledge = Knowledge.build(model, **facts, scenario=["x"] * 40, present=there)
+    knowledge = Knowledge.build(model.processor, **facts, scenario=["x"] * 40, present=there)
     knowledge.save(tmp_path / "base")
-    again = Knowledge.load(tmp_path / "base", model)
+    again = Knowledge.load(tmp_path / "base", model.processor)
     asked = facts["state"], facts["action"], 5, None, facts["episode"]
     one, other = knowledge.search(*asked), again.search(*asked)
     assert torch.equal(one.index, other.index)
@@ -256,38 +256,38 @@ def test_saved_knowledge_is_the_same(model: WorldGPT, tmp_path: Path) -> None:
 
 def test_knowledge_of_another_model_is_refused(model: WorldGPT, tmp_path: Path) -> None:
     folder = tmp_path / "base"
-    Knowledge.build(model, **random_facts(model, 10)).save(folder)
+    Knowledge.build(model.processor, **random_facts(model, 10)).save(folder)
     with pytest.raises(KnowledgeError, match=r"is of \['image', 'text', 'vector'\]"):
-        Knowledge.load(folder, build_model(modalities=(IMAGE, TEXT)))
+        Knowledge.load(folder, build_model(modalities=(IMAGE, TEXT)).processor)
     wider = build_model(
         modalities=(IMAGE, TEXT, VECTOR), codecs={"image": {"levels": 5, "digits": 3}}
     )
     with pytest.raises(KnowledgeError, match="latents of|other weights"):
-        Knowledge.load(folder, wider)
+        Knowledge.load(folder, wider.processor)
     other = build_model(modalities=(IMAGE, TEXT, VECTOR))
     with torch.no_grad():
         next(other.codec(IMAGE).parameters()).add_(1)
     with pytest.raises(KnowledgeError, match="other weights"):
-        Knowledge.load(folder, other)
+        Knowledge.load(folder, other.processor)
     facts = random_facts(model, 10)
-    facts["state"].pop(TEXT), facts["next"].pop(TEXT)
+    facts["state"].pop(TEXT), facts["next_state"].pop(TEXT)
     with pytest.raises(KnowledgeError, match="build knowledge with the model"):
-        Knowledge.build(model, **facts)
+        Knowledge.build(model.processor, **facts)
 
 
 def test_nothing_no_folder_and_damage_are_refused(model: WorldGPT, tmp_path: Path) -> None:
-    with pytest.raises(KnowledgeError, match="knows nothing"):
-        Knowledge.build(model, **random_facts(model, 0))
+    with pytest.raises(KnowledgeError, match="at least one transition"):
+        Knowledge.build(model.processor, **random_facts(model, 0))
     facts = random_facts(model, 10)
     with pytest.raises(KnowledgeError, match="one length"):
-        Knowledge.build(model, **facts | {"episode": torch.zeros(9)})
+        Knowledge.build(model.processor, **facts | {"episode": torch.zeros(9)})
     with pytest.raises(KnowledgeError, match="worldgpt knowledge"):
-        Knowledge.load(tmp_path / "nowhere", model)
-    Knowledge.build(model, **facts).save(tmp_path)
+        Knowledge.load(tmp_path / "nowhere", model.processor)
+    Knowledge.build(model.processor, **facts).save(tmp_path)
     file = tmp_path / "knowledge.safetensors"
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(CheckpointError, match="not as it was written"):
-        Knowledge.load(tmp_path, model)
+        Knowledge.load(tmp_path, model.processor)
 
 
 # actions and faiss ------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ def test_faiss_finds_the_same(model: WorldGPT) -> None:
     pytest.importorskip("faiss")
     facts = small_world(model, 400)
     facts.pop("kinds")
-    one, other = (Knowledge.build(model, **facts, faiss=faiss) for faiss in (False, True))
+    one, other = (Knowledge.build(model.processor, **facts, faiss=faiss) for faiss in (False, True))
     asked = facts["state"], facts["action"], 6, None, facts["episode"]
     expected, found = one.search(*asked), other.search(*asked)
     assert torch.allclose(expected.distance, found.distance, atol=1e-5)
@@ -324,4 +324,4 @@ def test_faiss_finds_the_same(model: WorldGPT) -> None:
 
 
 def facts_of(knowledge: Knowledge) -> Tensor:
-    return knowledge.facts.fingerprints()
+    return knowledge.store.fingerprints(knowledge.rows)

@@ -220,12 +220,12 @@ def test_a_folder_that_cannot_be_made_is_an_error_or_a_told_fallback(tmp_path: P
 def test_a_full_folder_is_an_error_or_a_told_fallback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(tensors: Any, path: Path) -> None:
+    def full(path: Path, tensors: Any) -> None:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     strict, kind = make(1, near=2, folder=tmp_path), make(1, near=2, folder=tmp_path, fallback=True)
-    monkeypatch.setattr(chunks, "save_file", full)
+    monkeypatch.setattr(chunks, "save_tensors", full)
     for step in range(2):
         write(strict, torch.tensor([step]))
     with pytest.raises(MemoryFolderError, match="No space left"):

@@ -21,8 +21,8 @@ def at(state: State, step: int) -> State:
 def rewards(model: WorldGPT, batch: Batch) -> torch.Tensor:
     """Return the expected rewards of a window, ``(B T, 2)``."""
     with torch.no_grad():
-        _, outcome = model.read_window(batch, model.tokens.block())
-    return model.reward_head.expect(outcome.reward)
+        _, outcome = model.dynamics.read_window(batch, model.dynamics.tokens.block())
+    return model.dynamics.outcome.reward_head.expect(outcome.reward)
 
 
 @pytest.mark.parametrize("where", ["action", "next"])

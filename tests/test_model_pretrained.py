@@ -27,6 +27,7 @@ from worldgpt_env.model.errors import (
     ConfigurationError,
     MissingHeadError,
 )
+from worldgpt_env.model.external_weights import state_of
 from worldgpt_env.model.modalities import (
     ActionSpec,
     AudioSpec,
@@ -36,7 +37,6 @@ from worldgpt_env.model.modalities import (
     specs_to_json,
 )
 from worldgpt_env.model.paper import paper_settings
-from worldgpt_env.model.reference import state_of
 
 CASES = [
     (IMAGE, "clip", "pooled", (1, 12)),
@@ -284,10 +284,10 @@ def test_the_model_of_the_paper(
     )
     torch.manual_seed(0)
     model = WorldGPT(config)
-    assert model.tokens.counts == tuple((m, 1) for m in specs)
-    assert {model.tokens.signals(m) for m in specs} == {16}
-    lora = model.backbone.trainable
-    assert len(lora) == 2 * 4 * 2 and model.backbone.hidden == 32
+    assert model.dynamics.tokens.counts == tuple((m, 1) for m in specs)
+    assert {model.dynamics.tokens.signals(m) for m in specs} == {16}
+    lora = model.dynamics.backbone.trainable
+    assert len(lora) == 2 * 4 * 2 and model.dynamics.backbone.hidden == 32
     raw = {m: observations(spec, 5) for m, spec in specs.items()}
     state = {m: codes.view(1, 5, 1, -1) for m, codes in model.encode(raw).items()}
     batch = Batch(
@@ -308,7 +308,8 @@ def test_the_model_of_the_paper(
     changed = {n for n, t in state_of(model).items() if not torch.equal(t, before[n])}
     frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
     assert frozen and not changed & frozen
-    assert {n for n in changed if n.startswith("backbone.")} == {f"backbone.{n}" for n in lora}
+    own = "dynamics.backbone."
+    assert {n for n in changed if n.startswith(own)} == {own + n for n in lora}
     model.save_pretrained(tmp_path / "world")
     saved = load_file(tmp_path / "world/model.safetensors")
     assert bool(set(saved) & frozen) is embedded

@@ -9,13 +9,13 @@ import torch
 from test_model_combinations import ROWS, SPECS, STEPS, spread
 
 from worldgpt_env.model.batch import Batch
-from worldgpt_env.model.cognition.contexts import Contexts
-from worldgpt_env.model.cognition.reflector import ReflectorLayer
 from worldgpt_env.model.configuration import WorldGPTConfig
+from worldgpt_env.model.contexts import Contexts
+from worldgpt_env.model.dynamics.layout import Reading
+from worldgpt_env.model.dynamics.reflector import ReflectorLayer
 from worldgpt_env.model.errors import ConfigurationError, MissingHeadError
-from worldgpt_env.model.imagination import Imagination
-from worldgpt_env.model.layout import Reading
 from worldgpt_env.model.modalities import ActionSpec, Modality
+from worldgpt_env.model.rollout.imagination import Imagination
 from worldgpt_env.model.worldgpt import WorldGPT
 
 COUNT = 3
@@ -86,11 +86,11 @@ def predict(
 
 
 def test_contexts_stand_in_front_in_four_tokens_each(model: WorldGPT) -> None:
-    block = model.tokens.block(reading=READINGS[0])
+    block = model.dynamics.tokens.block(reading=READINGS[0])
     assert block.prefix == 4 * COUNT
     first = block.offsets[: block.kept + block.signals]
     assert max(block.offsets[-block.prefix :]) < min(first)
-    alone = model.tokens.block()
+    alone = model.dynamics.tokens.block()
     assert first == alone.offsets  # nothing else moves
 
 
@@ -99,11 +99,12 @@ def test_contexts_stand_in_front_in_four_tokens_each(model: WorldGPT) -> None:
 def test_step_by_step_is_the_window_with_contexts(
     model: WorldGPT, batch: Batch, reading: Reading, fused: bool
 ) -> None:
-    block = model.tokens.block(reading=reading)
+    block = model.dynamics.tokens.block(reading=reading)
     assert batch.contexts is not None
     with torch.no_grad():
-        window = model.expected_latent(model.read_window(batch, block)[0])
-    engine = Imagination(model, ROWS, 0.0, block, fused)
+        out, _ = model.dynamics.read_window(batch, block)
+        window = model.processor.expected_latent(out.logits, out.vectors)
+    engine = Imagination(model.processor, model.dynamics, model.config, ROWS, 0.0, block, fused)
     numbers = torch.arange(ROWS * STEPS).view(ROWS, STEPS)
     for step in range(min(STEPS, model.config.context)):
         now = {m: codes[:, step] for m, codes in batch.state.items()}
@@ -140,12 +141,15 @@ def test_contexts_and_their_actions_matter(model: WorldGPT, batch: Batch, readin
 
 
 def test_the_queries_follow_the_present_state(model: WorldGPT) -> None:
-    assert model.reflector is not None
-    hidden = model.backbone.hidden
+    assert model.dynamics.embedding.reflector is not None
+    hidden = model.dynamics.backbone.hidden
     tokens = torch.randn(2, COUNT, 5, hidden)
     part = torch.tensor([0, 0, 1, 2, 2])
     there = torch.ones(2, COUNT, 5, dtype=torch.bool)
-    one, two = (model.reflector(tokens, part, there, torch.randn(2, 2 * hidden)) for _ in range(2))
+    one, two = (
+        model.dynamics.embedding.reflector(tokens, part, there, torch.randn(2, 2 * hidden))
+        for _ in range(2)
+    )
     assert one.shape == (2, 4 * COUNT, hidden)
     assert (one - two).abs().max() > 1e-3
 

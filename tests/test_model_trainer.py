@@ -1,5 +1,8 @@
 """The training loop: it learns, resumes bit for bit, refuses damage, and stops at NaN."""
 
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,12 @@ import torch
 from torch import nn
 
 from worldgpt_env.model.batch import LossOutput
-from worldgpt_env.model.errors import CheckpointError, ConfigurationError, NonFiniteError
+from worldgpt_env.model.errors import (
+    CheckpointError,
+    ConfigurationError,
+    NonFiniteError,
+    OlderSaveWarning,
+)
 from worldgpt_env.model.trainer import Stage, Trainer
 
 
@@ -75,10 +83,75 @@ def test_a_damaged_or_foreign_run_is_refused(tmp_path: Path) -> None:
     trainer.run(stage)
     with pytest.raises(CheckpointError, match="another model"):
         Trainer(nn.Linear(4, 1), tmp_path / "run", Watch())
-    weights = tmp_path / "run" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match="not as it was written"):
+    for folder in ("run", "run.previous"):
+        weights = tmp_path / folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="not as it was written.*delete"):
         build(tmp_path / "run", Watch())
+
+
+@pytest.mark.parametrize("damage", ["missing", "manifest", "weights"])
+def test_a_damaged_save_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
+    whole, trainer, stage = build(tmp_path / "whole", Watch())
+    trainer.run(stage)
+    _, trainer, stage = build(tmp_path / "run", Watch(stop_after=4))
+    with pytest.raises(KeyboardInterrupt):  # saved after updates 10, 20, 30 and 40
+        trainer.run(stage)
+    if damage == "missing":
+        shutil.rmtree(tmp_path / "run")
+    elif damage == "manifest":
+        (tmp_path / "run" / "manifest.json").unlink()
+    else:
+        (tmp_path / "run" / "model.safetensors").write_bytes(b"half")
+    watch = Watch()
+    with pytest.warns(OlderSaveWarning, match="30 updates into 'fit'"):
+        again, trainer, stage = build(tmp_path / "run", watch)
+    trainer.run(stage)
+    assert watch.starts == [("fit", 100, 30)]
+    assert torch.equal(again.weight, whole.weight) and torch.equal(again.bias, whole.bias)
+
+
+def test_a_run_without_manifest_does_not_begin_anew_silently(tmp_path: Path) -> None:
+    _, trainer, stage = build(tmp_path / "run", Watch())
+    trainer.run(stage)
+    shutil.rmtree(tmp_path / "run.previous")
+    (tmp_path / "run" / "manifest.json").unlink()
+    with pytest.raises(CheckpointError, match="manifest.json.*delete"):
+        build(tmp_path / "run", Watch())
+
+
+def test_a_run_of_other_settings_is_refused(tmp_path: Path) -> None:
+    model, _, stage = build(tmp_path / "none", Watch())
+    begun = {"seed": 0, "rows": 64, "data": [Path("a")]}
+    Trainer(model, tmp_path / "run", Watch(3), 10, 10, settings=begun).save(stage, 10, None)
+    Trainer(model, tmp_path / "run", Watch(), settings=begun)
+    with pytest.raises(ConfigurationError, match="rows 64, not 32; seed 0, not 1"):
+        Trainer(model, tmp_path / "run", Watch(), settings=begun | {"seed": 1, "rows": 32})
+
+
+@pytest.mark.parametrize("at", [3, 7])
+def test_ctrl_c_within_a_step_waits_for_its_end(tmp_path: Path, monkeypatch, at: int) -> None:
+    whole, trainer, stage = build(tmp_path / "whole", Watch())
+    trainer.run(stage)
+    step, steps = torch.optim.AdamW.step, []
+
+    def interrupted(self: torch.optim.AdamW) -> None:
+        steps.append(1)
+        step(self)
+        if len(steps) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    _, trainer, stage = build(tmp_path / "cut", Watch())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(torch.optim.AdamW, "step", interrupted)
+        trainer.run(stage)
+    signal.signal(signal.SIGINT, before)
+    watch = Watch()
+    again, trainer, stage = build(tmp_path / "cut", watch)
+    trainer.run(stage)
+    assert watch.starts == [("fit", 100, at)]
+    assert torch.equal(again.weight, whole.weight) and torch.equal(again.bias, whole.bias)
 
 
 def test_nan_stops_training_before_it_spreads(tmp_path: Path) -> None:

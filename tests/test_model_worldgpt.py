@@ -7,12 +7,12 @@ import torch
 
 from worldgpt_env.model import Batch, Modality, WorldGPT, WorldGPTConfig
 from worldgpt_env.model.configuration import RewardBins
+from worldgpt_env.model.dynamics.heads import grid_neighbours
+from worldgpt_env.model.dynamics.layout import ACTION, OBSERVATION, SIGNAL, TokenCounts
+from worldgpt_env.model.dynamics.losses import LossWeights, code_loss
+from worldgpt_env.model.dynamics.reward_heads import RewardHead, symexp, symlog
 from worldgpt_env.model.errors import ConfigurationError, MissingModalityError
-from worldgpt_env.model.heads import grid_neighbours
-from worldgpt_env.model.layout import ACTION, OBSERVATION, SIGNAL, TokenCounts
-from worldgpt_env.model.losses import LossWeights, code_loss
 from worldgpt_env.model.modalities import ActionSpec, ImageSpec, TextSpec, VectorSpec
-from worldgpt_env.model.outcome import RewardHead, symexp, symlog
 
 SPECS = {
     Modality.IMAGE: ImageSpec(32, 32),
@@ -71,9 +71,9 @@ def test_the_next_state_does_not_leak_into_its_own_prediction() -> None:
     for codes in changed.values():
         codes[:, 3:] = 0
     other = dataclasses.replace(batch, state=changed)
-    block = model.tokens.block()
+    block = model.dynamics.tokens.block()
     with torch.no_grad():
-        (before, _), (after, _) = (model.read_window(x, block) for x in (batch, other))
+        (before, _), (after, _) = (model.dynamics.read_window(x, block) for x in (batch, other))
     for modality in SPECS:
         a, b = (o.logits[modality].unflatten(0, (3, 5))[:, :3] for o in (before, after))
         assert torch.equal(a, b), modality  # steps 0, 1, 2 predict moments 1, 2, 3
@@ -83,9 +83,11 @@ def test_the_action_and_history_change_the_prediction() -> None:
     model = make_model()
     batch = make_batch(model)
     other = dataclasses.replace(batch, action=(batch.action + 1) % 3)
-    block = model.tokens.block()
+    block = model.dynamics.tokens.block()
     with torch.no_grad():
-        a, b = (model.read_window(x, block)[0].logits[Modality.IMAGE] for x in (batch, other))
+        a, b = (
+            model.dynamics.read_window(x, block)[0].logits[Modality.IMAGE] for x in (batch, other)
+        )
     assert (a - b).abs().amin((1, 2, 3)).shape == (15,)
     assert (a - b).abs().amax((1, 2, 3)).gt(1e-4).all()
 
@@ -109,7 +111,7 @@ def test_any_modalities_in_and_out(
 def test_an_unknown_modality_is_named() -> None:
     model = make_model()
     with pytest.raises(MissingModalityError, match="audio"):
-        model.tokens.block([Modality.AUDIO])
+        model.dynamics.tokens.block([Modality.AUDIO])
     with pytest.raises(MissingModalityError, match="audio"):
         model.encode({"audio": torch.zeros(1, 4, 2)})
 

@@ -11,11 +11,11 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 
 from worldgpt_env.errors import ConfigurationError, MissingHeadError
+from worldgpt_env.frame_stack import FrameStack, FrameStackConfig, observed_now
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.cognition.memory import MemoryConfig
-from worldgpt_env.past import Past, Remembering, observed_now
 from worldgpt_env.policies import ImaginedVecEnv, LatentExtractor, MemoryVecEnv
-from worldgpt_env.policies.memory_vec_env import RememberingPolicy
+from worldgpt_env.policies.memory_vec_env import FrameStackPolicy
 from worldgpt_env.policies.store import load_policy, read_policy, save_policy
 from worldgpt_env.start_states import StartStates
 from worldgpt_env.training.imagination import DreamConfig, dream, open_dream
@@ -42,7 +42,7 @@ class Listener:
 
 
 def test_the_space_says_what_is_shown_in_its_order() -> None:
-    past = Past(SPACE, 2, Remembering(3))
+    past = FrameStack(SPACE, 2, FrameStackConfig(3))
     shown = past.show(moment(0))
     assert list(past.space.spaces) == [
         *("text", "audio", "first_text", "first_audio", "past_text", "past_audio", "past")
@@ -53,7 +53,7 @@ def test_the_space_says_what_is_shown_in_its_order() -> None:
 
 
 def test_one_row_is_forgotten_and_the_other_goes_on() -> None:
-    past = Past(SPACE, 2, Remembering(2))
+    past = FrameStack(SPACE, 2, FrameStackConfig(2))
     for number in range(4):
         past.keep(moment(number))
     past.forget(np.array([False, True]))
@@ -64,8 +64,8 @@ def test_one_row_is_forgotten_and_the_other_goes_on() -> None:
 
 
 def test_a_policy_remembers_in_the_real_world_as_in_the_dream() -> None:
-    listener, past, state = Listener(), Past(SPACE, 2, Remembering(2, 5)), None
-    policy = RememberingPolicy(listener, Remembering(2, 5))
+    listener, past, state = Listener(), FrameStack(SPACE, 2, FrameStackConfig(2, 5)), None
+    policy = FrameStackPolicy(listener, FrameStackConfig(2, 5))
     starts = np.ones(2, bool)
     for number in range(9):
         if number == 6:
@@ -130,7 +130,7 @@ def test_a_cut_run_goes_on_with_what_was_remembered(tiny_folder: str, tmp_path: 
     ):
         assert one.equal(other)
     extra = read_policy(tmp_path / "whole").extra
-    assert known_memory(extra) == Remembering(2, 6)
+    assert known_memory(extra) == FrameStackConfig(2, 6)
     with pytest.raises(ConfigurationError, match="remember_over"):
         DreamConfig(tmp_path, remember_over=3)
 

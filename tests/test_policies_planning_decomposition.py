@@ -38,7 +38,7 @@ from worldgpt_env.policies.planning.language_model import read_subgoals
 from worldgpt_env.policies.planning.proposer import Situation
 from worldgpt_env.policies.planning.subgoals import Subgoal, distance
 from worldgpt_env.start_states import StartStates
-from worldgpt_env.training.evaluate import judge
+from worldgpt_env.training.policy_evaluation import evaluate_episodes
 
 CONFIG = DecompositionConfig(horizon=5, candidates=64, iterations=2, elites=8, replan_every=2)
 
@@ -343,7 +343,9 @@ def test_what_is_not_reached_in_time_is_proposed_anew(model: WorldGPT) -> None:
 
 def test_the_goal_is_what_the_first_words_say_if_none_is_given(model: WorldGPT) -> None:
     stops = Stops()
-    judge(Decomposition(model, stops, config=CONFIG), CorridorWorld, lambda o: o, episodes=2)
+    evaluate_episodes(
+        Decomposition(model, stops, config=CONFIG), CorridorWorld, lambda o: o, episodes=2
+    )
     assert {told.goal for told in stops.asked} <= {"prize left", "prize right"}
 
 

@@ -35,7 +35,7 @@ from worldgpt_env.policies.planning.history import History
 from worldgpt_env.simulator import SimulatorConfig
 from worldgpt_env.spaces import action_space
 from worldgpt_env.training.cli import main
-from worldgpt_env.training.evaluate import EvaluateConfig, evaluate, judge
+from worldgpt_env.training.policy_evaluation import EvaluateConfig, evaluate, evaluate_episodes
 
 DREAM = SimulatorConfig(temperature=0.0)
 
@@ -79,10 +79,14 @@ def plain(observation: dict) -> dict:
 
 def test_planners_find_the_prize_and_chance_does_not(model: WorldGPT) -> None:
     space = CorridorWorld().action_space
-    chance = judge(RandomPolicy(space, 0), CorridorWorld, plain, episodes=40).successes.mean()
+    chance = evaluate_episodes(
+        RandomPolicy(space, 0), CorridorWorld, plain, episodes=40
+    ).successes.mean()
     assert chance < 0.75
     for planner in planners(model):
-        found = judge(planner, CorridorWorld, plain, episodes=15, num_envs=5).successes.mean()
+        found = evaluate_episodes(
+            planner, CorridorWorld, plain, episodes=15, num_envs=5
+        ).successes.mean()
         assert found > 0.9, type(planner).__name__
 
 
@@ -97,8 +101,8 @@ def test_stable_baselines3_evaluates_a_planner_as_any_policy(model: WorldGPT) ->
 
 def test_the_same_episodes_whatever_runs_beside_them(model: WorldGPT) -> None:
     planner = RandomShooting(model, PlannerConfig(4, 6, replan_every=2))
-    alone = judge(planner, CorridorWorld, plain, episodes=6, num_envs=1)
-    beside = judge(planner, CorridorWorld, plain, episodes=6, num_envs=4)
+    alone = evaluate_episodes(planner, CorridorWorld, plain, episodes=6, num_envs=1)
+    beside = evaluate_episodes(planner, CorridorWorld, plain, episodes=6, num_envs=4)
     assert alone.lengths.tolist() == beside.lengths.tolist()
     assert alone.returns.tolist() == beside.returns.tolist()
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tiny_world import ACTIONS
 
+from worldgpt_env.actions import ActionValidator
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec
 from worldgpt_env.policies.planning.sequences import sequences_of
 from worldgpt_env.randomness import seed_keys
-from worldgpt_env.spaces import ActionGate
 
 KEYS = seed_keys(list(range(500)))
 
@@ -20,7 +20,7 @@ def test_draws_are_actions_and_a_key_draws_the_same_beside_any_others(kind: str)
     spec = ACTIONS[kind]
     drawn = sequences_of(spec, 4).draw(KEYS)
     assert drawn.shape[:2] == (500, 4)
-    ActionGate(spec).many(np.concatenate(drawn), 2000)  # refuses what is outside
+    ActionValidator(spec).many(np.concatenate(drawn), 2000)  # refuses what is outside
     assert np.array_equal(sequences_of(spec, 4).draw(KEYS[7:9]), drawn[7:9])
     assert len(np.unique(drawn.reshape(500, -1), axis=0)) > 60  # of 81 at least
 

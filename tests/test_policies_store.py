@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 from toy_worlds import ButtonWorld
 
-from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+from worldgpt_env.model.errors import CheckpointError, ConfigurationError, WriteError
 from worldgpt_env.policies import store
 from worldgpt_env.policies.extractors import default_policy
 from worldgpt_env.policies.settings import space_from_json, space_to_json
@@ -87,14 +87,11 @@ def test_saving_again_replaces_the_tensors_and_leaves_other_files(policy: Path) 
 def test_a_crash_while_saving_leaves_the_old_policy_whole(policy: Path, monkeypatch) -> None:
     before = load_policy(policy).policy.state_dict()
     agent, _ = trained(PPO, steps=400)
-    replace = store._replace
 
-    def full_disk(path: Path, data: bytes) -> None:
-        if path.name == "policy.json":
-            raise OSError(28, "No space left on device")
-        replace(path, data)
+    def full_disk(path: Path, content: dict) -> None:
+        raise WriteError("No space left on device")
 
-    monkeypatch.setattr(store, "_replace", full_disk)
+    monkeypatch.setattr(store, "write_json", full_disk)
     with pytest.raises(CheckpointError, match="No space left"):
         save_policy(agent, policy)
     after = load_policy(policy).policy.state_dict()

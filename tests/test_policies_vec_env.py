@@ -26,8 +26,10 @@ def dreamer(tiny_model):
     """A model in whose dreams every step is the last with a chance of 0.3."""
     model = copy.deepcopy(tiny_model)
     with torch.no_grad():
-        model.termination_head.read.outer.weight.zero_()
-        model.termination_head.read.outer.bias.copy_(torch.tensor([0.0, math.log(0.3 / 0.7)]))
+        model.dynamics.outcome.termination_head.read.outer.weight.zero_()
+        model.dynamics.outcome.termination_head.read.outer.bias.copy_(
+            torch.tensor([0.0, math.log(0.3 / 0.7)])
+        )
     return model
 
 
@@ -65,7 +67,7 @@ def test_a_cut_dream_is_truncated_and_begins_anew(make) -> None:
     env.reset()
     cuts = ends = 0
     for actions in draws(env, 60):
-        before = env.simulator._rows.steps.copy()
+        before = env.simulator._episodes.steps.copy()
         seen, rewards, dones, infos = env.step(actions)
         for row, info in enumerate(infos):
             assert 0 <= info["consistency"] <= 1 and info["uncertainty"] >= 0
@@ -77,7 +79,7 @@ def test_a_cut_dream_is_truncated_and_begins_anew(make) -> None:
             assert info["TimeLimit.truncated"] == (info["truncated_by"] == "horizon")
             cuts += info["TimeLimit.truncated"]
             ends += not info["TimeLimit.truncated"]
-            assert env.simulator._rows.steps[row] == 0  # a new episode has begun
+            assert env.simulator._episodes.steps[row] == 0  # a new episode has begun
             last, first = info["terminal_observation"], {k: v[row] for k, v in seen.items()}
             assert any(not np.array_equal(last[key], first[key]) for key in first)
             for key, space in env.observation_space.spaces.items():
@@ -251,7 +253,7 @@ def test_a_model_that_gives_nan_is_stopped(dreamer, start_states) -> None:
     env = ImaginedVecEnv(broken, 2, start_states=start_states, seed=0)
     env.reset()
     with torch.no_grad():
-        broken.reward_head.read.outer.bias.fill_(math.nan)
+        broken.dynamics.outcome.reward_head.read.outer.bias.fill_(math.nan)
     agent = PPO("MultiInputPolicy", env, n_steps=8, batch_size=16, device="cpu")
     with pytest.raises(NonFiniteError, match="NaN"):
         agent.learn(16)

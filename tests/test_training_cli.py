@@ -12,11 +12,12 @@ import pytest
 from tiny_world import TinyWorld
 from toy_worlds import CorridorWorld
 
+from worldgpt_env.model import safe_io
 from worldgpt_env.model.errors import CheckpointError
 from worldgpt_env.policies.store import read_policy
-from worldgpt_env.training import figures, imagination
+from worldgpt_env.training import imagination
 from worldgpt_env.training.cli import main
-from worldgpt_env.training.figures import write_json
+from worldgpt_env.training.results_io import write_json
 from worldgpt_env.worlds import register_world
 
 
@@ -176,7 +177,7 @@ def test_json_is_plain_and_atomic(tmp_path: Path, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(figures.os, "replace", full)
+    monkeypatch.setattr(safe_io.os, "replace", full)
     with pytest.raises(Exception, match="No space left"):
         write_json(path, {"a": 1})
     assert json.loads(path.read_text())["d"] is True and len(list(path.parent.iterdir())) == 1

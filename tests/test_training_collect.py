@@ -331,7 +331,7 @@ def test_epsilon_is_the_share_of_random_actions(
     monkeypatch.setattr("worldgpt_env.policies.store.read_policy", lambda path: record)
     monkeypatch.setattr("worldgpt_env.policies.store.load_policy", lambda path: Always())
     monkeypatch.setattr(
-        "worldgpt_env.training.evaluate.eyes", lambda record, world: lambda seen: seen
+        "worldgpt_env.training.policy_evaluation.eyes", lambda record, world: lambda seen: seen
     )
     ones = {}
     for epsilon in (0.0, 0.5, 1.0):

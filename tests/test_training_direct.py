@@ -8,7 +8,7 @@ import pytest
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.policies.store import load_policy, read_policy
 from worldgpt_env.training.direct import DirectConfig, train_directly
-from worldgpt_env.training.evaluate import EvaluateConfig, evaluate
+from worldgpt_env.training.policy_evaluation import EvaluateConfig, evaluate
 
 
 def test_it_learns_in_the_real_world_and_is_judged_like_the_others(corridor, tmp_path) -> None:

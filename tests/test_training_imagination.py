@@ -11,8 +11,8 @@ import torch
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.policies.store import load_policy, read_policy
 from worldgpt_env.policies.vec_env import ImaginedVecEnv
-from worldgpt_env.training.evaluate import EvaluateConfig, evaluate
 from worldgpt_env.training.imagination import DreamConfig, dream
+from worldgpt_env.training.policy_evaluation import EvaluateConfig, evaluate
 
 SMALL = {"n_steps": 8, "batch_size": 64, "n_epochs": 2, "net_arch": [16]}
 

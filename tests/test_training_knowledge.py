@@ -14,11 +14,11 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.training import knowledge as module
 from worldgpt_env.training.cli import main
 from worldgpt_env.training.knowledge import knowledge_from, neighbours
 from worldgpt_env.training.recording import Episode, Recording
-from worldgpt_env.training.windows import encode_recording
 
 MODALITIES = (Modality.TEXT, Modality.VECTOR)
 
@@ -66,7 +66,7 @@ def test_equal_transitions_are_kept_once_unless_asked_for(
     assert len(everything) == recording.steps
     assert len(once) == recording.steps - len(recording.episodes[0])
     drawn = knowledge_from(model, recording, per_scenario=5, seed=1)
-    assert drawn.facts.scenario.bincount().tolist() == [5, 5]
+    assert drawn.scenario.bincount().tolist() == [5, 5]
     assert drawn.scenarios == ("even", "odd")
 
 
@@ -76,7 +76,7 @@ def test_a_moment_sees_nothing_of_its_own_episode_nor_of_its_twin(
     """The tuning recording has the episodes of the base in another order."""
     knowledge = knowledge_from(model, recording, distinct=False)
     shuffled = dataclasses.replace(recording, episodes=recording.episodes[::-1])
-    data = encode_recording(model, shuffled)
+    data = TransitionStore.encode(model.processor, shuffled.episodes)
     show = neighbours(model, knowledge, data)
     moments = torch.from_numpy(np.concatenate([[f, f + n - 1] for f, n in
                                zip(data.first, data.steps, strict=True)]))  # fmt: skip
@@ -102,7 +102,7 @@ def test_the_command_writes_a_base_that_the_model_reads(
     words = ["knowledge", "--model", folder, "--data", str(tmp_path / "data")]
     assert main([*words, "--out", str(tmp_path / "known"), "--per-scenario", "9"]) == 0
     assert "transitions" in capsys.readouterr().out
-    known = Knowledge.load(tmp_path / "known", WorldGPT.from_pretrained(folder))
+    known = Knowledge.load(tmp_path / "known", WorldGPT.from_pretrained(folder).processor)
     assert len(known) == 9 * len(known.scenarios)
     assert main([*words, "--out", str(tmp_path / "none"), "--per-scenario", "0"]) == 2
     with pytest.raises(ConfigurationError, match="per_scenario"):
@@ -122,4 +122,4 @@ def test_a_base_can_be_of_one_split_and_some_scenarios(
     ):
         line = ["knowledge", "--model", folder, *words, str(tmp_path / name), *chosen]
         assert main(line) == 0
-        assert Knowledge.load(tmp_path / name, model).scenarios == scenarios
+        assert Knowledge.load(tmp_path / name, model.processor).scenarios == scenarios

@@ -95,25 +95,6 @@ def test_several_recordings_of_one_world_are_one(tmp_path: Path) -> None:
     assert [len(e) for e in recording.episodes] == [*LENGTHS, *LENGTHS]
 
 
-def test_transitions_join_each_action_to_the_moments_around_it(tmp_path: Path) -> None:
-    recording = Recording.load(write(tmp_path / "r"))
-    steps = recording.transitions()
-    vector = steps.observations[Modality.VECTOR]
-    assert len(steps) == sum(LENGTHS) and len(vector) == sum(LENGTHS) + len(LENGTHS)
-    before, after = vector[steps.before], vector[steps.before + 1]
-    assert np.array_equal(before[:, 0], steps.episode) and np.array_equal(before[:, 1], steps.step)
-    assert np.array_equal(after[:, 0], steps.episode)
-    assert np.array_equal(after[:, 1], steps.step + 1)
-    assert np.array_equal(steps.rewards, steps.step - 1)
-    assert steps.terminated.sum() == 2 and steps.truncated.sum() == 2
-    assert np.array_equal(
-        np.flatnonzero(steps.terminated | steps.truncated), np.cumsum(LENGTHS) - 1
-    )
-    assert set(steps.episode[steps.terminated]) == {0, 2}
-    actions = np.concatenate([episode(n, length).actions for n, length in enumerate(LENGTHS)])
-    assert np.array_equal(steps.actions, actions)
-
-
 def test_a_split_shares_no_episode_and_is_the_same_again(tmp_path: Path) -> None:
     write(tmp_path / "r")
     recording = Recording.load([tmp_path / "r"] * 5)

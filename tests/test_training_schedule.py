@@ -14,11 +14,12 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.curriculum import Combination, Kind, combinations
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec, Modality, TextSpec
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.training.histories import Histories
 from worldgpt_env.training.recording import Episode, Recording
 from worldgpt_env.training.train import TrainConfig, train
 from worldgpt_env.training.tuning import TuneConfig, tune
-from worldgpt_env.training.windows import described, encode_recording
+from worldgpt_env.training.windows import described
 
 BOTH = (Modality.TEXT, Modality.VECTOR)
 
@@ -90,8 +91,11 @@ def test_codecs_come_from_another_model_as_they_are(
 ) -> None:
     source, _, folder = progressive
     model, _ = learn(corridor, tmp_path / "model", updates=10, codecs_from=folder)
-    theirs = source.codecs.state_dict()
-    assert all(torch.equal(theirs[name], part) for name, part in model.codecs.state_dict().items())
+    theirs = source.processor.codecs.state_dict()
+    assert all(
+        torch.equal(theirs[name], part)
+        for name, part in model.processor.codecs.state_dict().items()
+    )
     with pytest.raises(ConfigurationError, match="--init or --codecs-from"):
         TrainConfig((folder,), tmp_path, init=folder, codecs_from=folder)
 
@@ -112,7 +116,7 @@ def test_described_moments_stay_where_they_are(
     from worldgpt_env.training.windows import WindowSampler
 
     model, _, _ = progressive
-    data = encode_recording(model, Recording.load(corridor / "recording"))
+    data = TransitionStore.encode(model.processor, Recording.load(corridor / "recording").episodes)
     batch = described(WindowSampler(data, 1, 8, 0.0, 0).batch(0))
     assert all(torch.equal(codes[:, 0], codes[:, 1]) for codes in batch.state.values())
     assert not batch.action.any() and batch.reward.isnan().all()
@@ -122,7 +126,7 @@ def test_a_history_is_what_went_before_in_the_same_episode(
     corridor: Path, progressive: tuple[WorldGPT, Notebook, Path]
 ) -> None:
     model, _, _ = progressive
-    data = encode_recording(model, Recording.load(corridor / "recording"))
+    data = TransitionStore.encode(model.processor, Recording.load(corridor / "recording").episodes)
     first, steps = int(data.first[3]), int(data.steps[3])
     moments = torch.tensor([first, first + 1, first + steps - 1])
     contexts = Histories(data).contexts(moments, 3)
@@ -147,7 +151,7 @@ def test_tuning_changes_the_reflector_and_nothing_else(
     after = load_file(tmp_path / "tuned" / "model.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
     new = set(after) - set(before)
-    assert new and all(name.startswith("reflector.") for name in new)
+    assert new and all(name.startswith("dynamics.embedding.reflector.") for name in new)
     assert json.loads((tmp_path / "tuned" / "tuning.json").read_text())["updates"] == 20
     assert WorldGPT.from_pretrained(tmp_path / "tuned").reflector is not None
 
@@ -171,7 +175,7 @@ def test_a_model_that_was_shown_histories_reads_its_memory(tmp_path: Path) -> No
         settings = {"updates": 200, "rows": 32, "length": 1, "context": 1, "histories": share}
         train(TrainConfig((tmp_path / "recording",), out, "small", **settings), Notebook())  # type: ignore[arg-type]
         model = WorldGPT.from_pretrained(out)
-        data = encode_recording(model, told)
+        data = TransitionStore.encode(model.processor, told.episodes)
         asked = torch.from_numpy(data.first) + 2
         contexts = Histories(data).contexts(asked, 2)
         state = {m: codes[asked].long() for m, codes in data.state.items()}

@@ -8,10 +8,11 @@ import torch
 
 from worldgpt_env.model import Modality, WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.start_states import StartStates
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.train import TrainConfig, build_model, train
-from worldgpt_env.training.windows import WindowSampler, encode_recording
+from worldgpt_env.training.windows import WindowSampler
 
 
 def test_the_dream_follows_the_world_step_by_step(corridor: Path) -> None:
@@ -34,7 +35,7 @@ def test_the_dream_follows_the_world_step_by_step(corridor: Path) -> None:
 def test_windows_line_up_with_the_recording(corridor: Path) -> None:
     model = WorldGPT.from_pretrained(corridor / "model")
     recording = Recording.load(corridor / "recording")
-    data = encode_recording(model, recording)
+    data = TransitionStore.encode(model.processor, recording.episodes)
     batch = WindowSampler(data, length=4, rows=256, event_share=0.5, seed=0).batch(3)
     place = model.decode({Modality.VECTOR: batch.state[Modality.VECTOR].flatten(0, 1)})
     place = place[Modality.VECTOR].view(256, 5)  # (B, T + 1)
@@ -49,14 +50,17 @@ def test_windows_line_up_with_the_recording(corridor: Path) -> None:
 
 def test_events_and_rare_states_are_drawn_more_often(corridor: Path) -> None:
     model = WorldGPT.from_pretrained(corridor / "model")
-    data = encode_recording(model, Recording.load(corridor / "recording"))
+    data = TransitionStore.encode(model.processor, Recording.load(corridor / "recording").episodes)
 
     def share(**settings: float) -> float:
         sampler = WindowSampler(data, 1, 512, seed=0, **settings)  # type: ignore[arg-type]
         return float(torch.stack([sampler.batch(i).terminated.mean() for i in range(8)]).mean())
 
     assert share(event_share=0.5) > 0.45 > share(event_share=0.0)
-    plain, rare = (WindowSampler(data, 1, 8, 0.0, 0, rarity=r).rare_weight for r in (0.0, 1.0))
+    plain, rare = (
+        np.diff(WindowSampler(data, 1, 8, 0.0, 0, rarity=r).rare_sums, prepend=0.0)
+        for r in (0.0, 1.0)
+    )
     assert np.allclose(plain, 1 / len(plain))
     states = np.concatenate([c.flatten(1).numpy() for c in data.state.values()], 1)
     kinds = len(np.unique(states[WindowSampler(data, 1, 8, 0.0, 0).acted], axis=0))
@@ -70,7 +74,7 @@ def test_events_and_rare_states_are_drawn_more_often(corridor: Path) -> None:
 
 def test_the_same_update_draws_the_same_windows(corridor: Path) -> None:
     model = WorldGPT.from_pretrained(corridor / "model")
-    data = encode_recording(model, Recording.load(corridor / "recording"))
+    data = TransitionStore.encode(model.processor, Recording.load(corridor / "recording").episodes)
     one, other = (WindowSampler(data, 4, 16, 0.25, seed=5) for _ in range(2))
     other.batch(0)
     assert torch.equal(one.batch(7).action, other.batch(7).action)
@@ -120,4 +124,4 @@ def test_impossible_settings_are_refused(corridor: Path, tmp_path: Path) -> None
         TrainConfig((corridor,), tmp_path, event_share=1.5)
     with pytest.raises(ConfigurationError, match="enormous"):
         recording = Recording.load(corridor / "recording")
-        build_model(TrainConfig((corridor,), tmp_path, preset="enormous"), recording)
+        build_model(TrainConfig((corridor,), tmp_path, preset="enormous"), recording, recording)

@@ -53,16 +53,18 @@ def build(
 def test_something_something(tmp_path: Path, media: Path) -> None:
     template = {"template": "Pushing [something]", "placeholders": ["cup"]}
     data = [
-        {"id": "one", "label": "pushing cup from left to right", **template},
+        {"id": "one", "label": "pushing towel from left to right", **template},
         {"id": "gone", "label": "tearing paper", **template},
         {"id": "two"},  # a row of a test set
+        {"id": "three", "label": "holding potato next to vicks vaporub bottle", **template},
     ]
     figures, rows, reasons = build(tmp_path, media, "ssv2", data)
-    assert [row.action for row in rows] == ["pushing cup from left to right"]
+    assert [row.action for row in rows] == ["pushing towel from left to right"]
     assert rows[0].state0.image and not rows[0].state0.video and not rows[0].state0.audio
     assert rows[0].scenario == "domestic work" and rows[0].episode == "one.mp4"
     assert "gone: is no recording" in reasons[1] and "test sets" in reasons[2]
-    assert figures["found"] == 3 and figures["rejected"] == 2
+    assert "none of the scenarios" in reasons[3]
+    assert figures["found"] == 4 and figures["rejected"] == 3
 
 
 def youcook(steps: dict[str, list[tuple[float, float, str]]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from toy_recordings import KINDS, make_stream
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.worldnet.format.gate import MediaError
+from worldgpt_env.training.worldnet.format.sound import resample, to_mono
 from worldgpt_env.training.worldnet.making.cutting import (
     Boundary,
     Change,
@@ -17,7 +18,6 @@ from worldgpt_env.training.worldnet.making.cutting import (
     find_boundaries,
 )
 from worldgpt_env.training.worldnet.making.footage import Footage
-from worldgpt_env.training.worldnet.making.sound import resample, to_mono
 
 NEAR = 0.3  # seconds
 

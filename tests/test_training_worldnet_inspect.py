@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,16 @@ from PIL import Image
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.cli import build_parser, main
+from worldgpt_env.training.worldnet import inspection
 from worldgpt_env.training.worldnet.format.annotation import Rejection
 from worldgpt_env.training.worldnet.format.sheet import CELL, GAP, draw_sheet, draw_spectrum
 from worldgpt_env.training.worldnet.format.writer import WorldNetWriter
-from worldgpt_env.training.worldnet.inspect import InspectConfig, inspect
+from worldgpt_env.training.worldnet.inspection import InspectConfig
+
+
+def inspect(config: InspectConfig) -> dict[str, Any]:
+    """Return what is written as JSON."""
+    return inspection.inspect(config).to_json()
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_a_damaged_file_of_vectors_is_refused(tmp_path: Path) -> None:
             continue
         assert found[Modality.IMAGE].tolist() == [[1, 1, 1, 1]]
     path.write_bytes(whole[:-3])
-    with pytest.raises(WorldNetError, match="compute it again"):
+    with pytest.raises(WorldNetError, match="Compute it again"):
         VectorStore(tmp_path, "clip")
 
 
@@ -118,4 +118,5 @@ def test_the_metadata_is_plain_json(tmp_path: Path) -> None:
     (path,) = write_vectors(tmp_path, "train", Modality.IMAGE, "clip", table)
     size = struct.unpack("<Q", path.read_bytes()[:8])[0]
     told = json.loads(path.read_bytes()[8 : 8 + size])["__metadata__"]
+    told = json.loads(told["worldgpt"])
     assert told["encoder"] == "clip" and json.loads(told["files"]) == ["a.jpg"]

@@ -25,7 +25,7 @@ from worldgpt_env.rendering import SIDE
 from worldgpt_env.testing import check_dream, check_model, check_world
 from worldgpt_env.training.collect import CollectConfig, collect
 from worldgpt_env.training.dataset import DATA
-from worldgpt_env.training.fidelity import FidelityConfig, evaluate_fidelity
+from worldgpt_env.training.evaluation.fidelity import FidelityConfig, evaluate_fidelity
 from worldgpt_env.training.film import HOLD, film
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.train import TrainConfig, train
@@ -106,7 +106,7 @@ def test_what_is_dreamt_looks_like_what_comes(filmed: Path) -> None:
             str(filmed / "model"), (filmed / "recording",), (filmed / "recording",), (1, 3)
         )
     )
-    figures = report["figures"]
+    figures = report.to_json()["figures"]
     for name in ("video PSNR (dB)", *(f"video frame {n} PSNR (dB)" for n in (1, 2, 3))):
         assert figures[name]["model"] > figures[name]["copy_last"], name
     error = figures["video foreground error"]

@@ -55,7 +55,9 @@ def knowledge(model: WorldGPT) -> Knowledge:
     ]
     action = torch.arange(40) % 3
     scenario = ["odd" if number % 2 else "even" for number in range(40)]
-    return Knowledge.build(model, parts[0], action, parts[1], torch.arange(40) // 8, scenario)
+    return Knowledge.build(
+        model.processor, parts[0], action, parts[1], torch.arange(40) // 8, scenario
+    )
 
 
 @pytest.fixture(params=["memory raw", "memory reflected", "knowledge", "both"])
@@ -229,9 +231,9 @@ def test_info_tells_what_was_read(
         info = env.step(0)[4]
         assert info["memory"] == remembered
     read = info["knowledge"]
-    facts, index = knowledge.facts, read["index"]
+    index = read["index"]
     assert index.shape == (3,) and (np.diff(read["distance"]) >= 0).all()
-    assert read["episode"].tolist() == facts.episode[index].tolist()
+    assert read["episode"].tolist() == knowledge.episode[index].tolist()
     assert list(read["scenario"]) == ["odd" if number % 2 else "even" for number in index]
 
 
@@ -279,7 +281,7 @@ def test_a_dream_for_agents_tells_it_too(
 def test_a_base_that_is_too_small_is_told(model: WorldGPT, states: StartStates) -> None:
     codes = {m: torch.zeros(2, c.cells, c.digits, dtype=torch.int64)
              for m, c in ((m, model.codec(m)) for m in model.specs)}  # fmt: skip
-    small = Knowledge.build(model, codes, torch.arange(2), codes, torch.zeros(2))
+    small = Knowledge.build(model.processor, codes, torch.arange(2), codes, torch.zeros(2))
     with pytest.warns(UserWarning, match="holds 2 transitions, and a step reads 3"):
         env = make(model, states, knowledge=KnowledgeConfig(small, count=3))
     env.reset(seed=0)

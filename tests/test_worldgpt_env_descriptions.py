@@ -8,7 +8,6 @@ import pytest
 import torch
 from tiny_world import build_start_states
 
-from worldgpt_env.descriptions import NEAR, Descriptions
 from worldgpt_env.errors import InvalidOptionError
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.checkpoint import resolve
@@ -16,6 +15,7 @@ from worldgpt_env.model.modalities import Modality, TextSpec
 from worldgpt_env.policies import ImaginedVecEnv
 from worldgpt_env.randomness import seed_keys
 from worldgpt_env.start_states import StartStates
+from worldgpt_env.start_states.descriptions import NEAR, Descriptions
 
 WORDS = TextSpec.of("ammo health 1 2 3 gun ready busy monster left right".split(), 6)
 KEYS = seed_keys(list(range(40)))

@@ -376,7 +376,7 @@ def test_nan_never_leaves_step() -> None:
     env = WorldGPTEnv(model, start_states=build_start_states(model))
     env.reset(seed=0)
     with torch.no_grad():
-        for parameter in model.reward_head.parameters():
+        for parameter in model.dynamics.outcome.reward_head.parameters():
             parameter.fill_(float("nan"))
     with pytest.raises(NonFiniteError, match="weights"):
         env.step(0)

@@ -10,11 +10,11 @@ import torch
 from tiny_world import SENTENCES, SPECS, build_model, build_start_states
 
 from worldgpt_env.errors import InvalidOptionError, MissingModalityError
-from worldgpt_env.imagined_start import imagine_start
 from worldgpt_env.model import WorldGPT, WorldGPTConfig
 from worldgpt_env.model.batch import Batch
 from worldgpt_env.model.modalities import ActionSpec, Modality, TextSpec, VectorSpec
 from worldgpt_env.policies import ImaginedVecEnv
+from worldgpt_env.start_states.imagined import imagine_start
 
 ALL = "text>image+audio+vector"
 WHOLE = "text>image+audio+text+vector"

@@ -14,7 +14,6 @@ from tiny_world import SPECS, TinyEpisode, TinyRecording, build_model, tiny_reco
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.policies import ImaginedVecEnv
-from worldgpt_env.presence import neutral_codes
 from worldgpt_env.start_states import FILE_NAME, StartStates
 from worldgpt_env.testing import check_dream
 
@@ -54,7 +53,7 @@ def test_each_state_knows_what_it_has(
     assert torch.equal(partial_states.present[Modality.TEXT], partial_states.episode != 3)
     audio = partial_states.codes[Modality.AUDIO]
     assert torch.equal(audio[~odd], start_states.codes[Modality.AUDIO][~odd])
-    neutral = neutral_codes(tiny_model.codec(Modality.AUDIO))
+    neutral = tiny_model.processor.neutral_codes(Modality.AUDIO)
     assert (audio[odd] == neutral).all()
     assert start_states.present == {}
 
@@ -78,7 +77,7 @@ def test_presence_is_saved_and_old_files_have_everything(
 
 
 def test_neutral_codes_are_no_words_and_the_middle(tiny_model: WorldGPT) -> None:
-    codes = {m: neutral_codes(tiny_model.codec(m))[None] for m in SPECS}
+    codes = {m: tiny_model.processor.neutral_codes(m)[None] for m in SPECS}
     raw = tiny_model.decode(codes)
     assert not raw[Modality.TEXT].any()
     assert raw[Modality.VECTOR][0].tolist() == pytest.approx([50, 0], abs=1)

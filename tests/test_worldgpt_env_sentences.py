@@ -11,11 +11,11 @@ from stable_baselines3 import DQN, PPO
 from tiny_world import ACTIONS, TinyWorld, build_model, build_start_states
 from toy_worlds import ButtonWorld, CorridorWorld, SayingWorld
 
+from worldgpt_env.actions import ActionValidator, Phrasebook, Sentences
 from worldgpt_env.errors import ConfigurationError, InvalidActionError
 from worldgpt_env.model.modalities import ActionSpec
 from worldgpt_env.policies import ImaginedVecEnv
-from worldgpt_env.sentences import Phrasebook, Sentences
-from worldgpt_env.spaces import ActionGate, action_space
+from worldgpt_env.spaces import action_space
 from worldgpt_env.wrappers import DiscreteTextActions, SelectModalities
 
 TEXT, NAMED = ACTIONS["text"], ACTIONS["discrete"]
@@ -32,9 +32,9 @@ def dream_settings() -> dict[str, Any]:
 def test_a_text_action_is_one_word_id_per_slot() -> None:
     space = action_space(TEXT)
     assert space == spaces.MultiDiscrete([len(TEXT.names)] * 3)
-    ids = ActionGate(TEXT).one("move LEFT  fire")
+    ids = ActionValidator(TEXT).one("move LEFT  fire")
     assert ids.tolist() == [[IDS["move"], IDS["left"], IDS["fire"]]] and ids.dtype == np.int64
-    assert ActionGate(TEXT).one("").tolist() == [[0, 0, 0]]  # nothing is said
+    assert ActionValidator(TEXT).one("").tolist() == [[0, 0, 0]]  # nothing is said
 
 
 @pytest.mark.parametrize("sentence, words", [
@@ -43,7 +43,7 @@ def test_a_text_action_is_one_word_id_per_slot() -> None:
     ("move left fire wait", "has 4 words, and an action here has at most 3"),
 ])  # fmt: skip
 def test_unknown_and_too_many_words_are_named(sentence: str, words: str) -> None:
-    gate = ActionGate(TEXT)
+    gate = ActionValidator(TEXT)
     for call in (lambda: gate.one(sentence), lambda: gate.many(["fire", sentence], 2)):
         with pytest.raises(InvalidActionError, match=words):
             call()
@@ -52,11 +52,11 @@ def test_unknown_and_too_many_words_are_named(sentence: str, words: str) -> None
 @pytest.mark.parametrize("actions", ["fire", ["fire"], ["fire", 3], ["fire", None], [], ("a",) * 3])
 def test_a_batch_needs_one_sentence_per_row(actions: object) -> None:
     with pytest.raises(InvalidActionError, match="at most 3 words for each of the 2 rows"):
-        ActionGate(TEXT).many(actions, 2)
+        ActionValidator(TEXT).many(actions, 2)
 
 
 def test_discrete_actions_go_by_their_names() -> None:
-    gate = ActionGate(NAMED)
+    gate = ActionValidator(NAMED)
     assert gate.one("Turn  right").tolist() == [1]
     assert gate.many(["go", "turn left"], 2).tolist() == [2, 0]
     with pytest.raises(InvalidActionError, match="1 'turn right', 2 'go'.; near are 'turn left'"):
@@ -69,9 +69,9 @@ def test_discrete_actions_go_by_their_names() -> None:
 @pytest.mark.parametrize("kind", ["box", "multidiscrete"])
 def test_where_actions_have_no_words_a_sentence_is_refused(kind: str) -> None:
     with pytest.raises(InvalidActionError, match="'go' is not an action here"):
-        ActionGate(ACTIONS[kind]).one("go")
+        ActionValidator(ACTIONS[kind]).one("go")
     with pytest.raises(InvalidActionError, match="is not an action here"):
-        ActionGate(ACTIONS[kind]).many(["go", "go"], 2)
+        ActionValidator(ACTIONS[kind]).many(["go", "go"], 2)
 
 
 def test_a_dream_does_what_it_is_told(dream_settings: dict[str, Any]) -> None:

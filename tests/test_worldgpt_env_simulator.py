@@ -219,17 +219,26 @@ def test_states_of_another_size_or_model_are_refused(
 
 @pytest.mark.parametrize(
     "part",
-    ["action_slot", "signal_tokens.audio", "backbone.model.layers.0.mlp.down_proj.weight",
-     "reward_head", "termination_head", "ensemble", "state_heads.image.outer.bias",
-     "cell_embeddings.text.place", "token_projections.vector.place", "action_embedding",
-     "consistency"],
-)  # fmt: skip
+    [
+        "embedding.action_slot",
+        "embedding.signal_tokens.audio",
+        "backbone.model.layers.0.mlp.down_proj.weight",
+        "outcome.reward_head",
+        "outcome.termination_head",
+        "ensemble",
+        "state.state_heads.image.outer.bias",
+        "embedding.cell_embeddings.text.place",
+        "embedding.token_projections.vector.place",
+        "embedding.action_embedding",
+        "consistency",
+    ],
+)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_nothing_that_is_not_finite_leaves_a_step(part: str, value: float) -> None:
     model = build_model()
     states = build_start_states(model)
     with torch.no_grad():
-        poisoned = [p for name, p in model.named_parameters() if name.startswith(part)]
+        poisoned = [p for name, p in model.dynamics.named_parameters() if name.startswith(part)]
         poisoned[-1].view(-1)[-1] = value
     simulator = build(model, states, 4)
     simulator.reset(seeds=[0, 1, 2, 3])
@@ -260,7 +269,7 @@ def test_nothing_that_is_not_finite_is_observed(
 def test_after_an_error_a_reset_is_enough(tiny_model: WorldGPT, start_states: StartStates) -> None:
     model = build_model()
     simulator, healthy = build(model, start_states, 2), build(tiny_model, start_states, 2)
-    weight = next(model.reward_head.parameters())
+    weight = next(model.dynamics.outcome.reward_head.parameters())
     kept = weight.detach().clone()
     simulator.reset(seeds=[0, 1])
     healthy.reset(seeds=[5, 6])

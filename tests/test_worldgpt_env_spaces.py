@@ -8,6 +8,7 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from tiny_world import ACTIONS, SPECS
 
+from worldgpt_env.actions import ActionValidator
 from worldgpt_env.errors import (
     InvalidActionError,
     InvalidObservationError,
@@ -17,7 +18,6 @@ from worldgpt_env.errors import (
 )
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.spaces import (
-    ActionGate,
     action_space,
     batched_space,
     check_observation,
@@ -52,13 +52,13 @@ BAD = {
 @pytest.mark.parametrize("kind, action", [(k, a) for k, actions in BAD.items() for a in actions])
 def test_every_bad_action_is_refused_by_name(kind: str, action: object) -> None:
     with pytest.raises(InvalidActionError, match="is not an action here; pass a") as caught:
-        ActionGate(ACTIONS[kind]).one(action)
+        ActionValidator(ACTIONS[kind]).one(action)
     assert isinstance(caught.value, WorldGPTError)
 
 
 @pytest.mark.parametrize("kind", ACTIONS)
 def test_every_sample_of_the_space_passes_alone_and_together(kind: str) -> None:
-    gate, space = ActionGate(ACTIONS[kind]), action_space(ACTIONS[kind])
+    gate, space = ActionValidator(ACTIONS[kind]), action_space(ACTIONS[kind])
     together = batch_space(space, 4)
     for seed in range(50):
         space.seed(seed)
@@ -71,11 +71,11 @@ def test_every_sample_of_the_space_passes_alone_and_together(kind: str) -> None:
 
 def test_the_names_of_the_actions_are_in_the_message() -> None:
     with pytest.raises(InvalidActionError, match="0 'turn left', 1 'turn right', 2 'go'"):
-        ActionGate(ACTIONS["discrete"]).one(7)
+        ActionValidator(ACTIONS["discrete"]).one(7)
 
 
 def test_python_and_numpy_integers_of_any_width_pass() -> None:
-    gate = ActionGate(ACTIONS["discrete"])
+    gate = ActionValidator(ACTIONS["discrete"])
     for action in (2, np.int8(2), np.uint8(2), np.int64(2), np.array(2, np.int32)):
         passed = gate.one(action)
         assert passed.tolist() == [2] and passed.dtype == np.int64
@@ -96,12 +96,12 @@ def test_python_and_numpy_integers_of_any_width_pass() -> None:
 )
 def test_batches_are_checked_too(actions: object) -> None:
     with pytest.raises(InvalidActionError, match=r"integer array of shape \(2,\)"):
-        ActionGate(ACTIONS["discrete"]).many(actions, 2)
+        ActionValidator(ACTIONS["discrete"]).many(actions, 2)
 
 
 @pytest.mark.parametrize("kind", ACTIONS)
 def test_the_gate_costs_at_most_twenty_microseconds(kind: str) -> None:
-    gate, action = ActionGate(ACTIONS[kind]), action_space(ACTIONS[kind]).sample()
+    gate, action = ActionValidator(ACTIONS[kind]), action_space(ACTIONS[kind]).sample()
     costs = []
     for _ in range(5):
         start = time.process_time()

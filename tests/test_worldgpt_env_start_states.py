@@ -18,8 +18,7 @@ from worldgpt_env.errors import (
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import Modality, TextSpec
 from worldgpt_env.randomness import seed_keys
-from worldgpt_env.start_states import FILE_NAME, StartStates
-from worldgpt_env.starting import Starter
+from worldgpt_env.start_states import FILE_NAME, Starter, StartStates
 
 TEXT = SPECS[Modality.TEXT]
 assert isinstance(TEXT, TextSpec)

@@ -115,7 +115,7 @@ def test_a_world_without_specs_is_named() -> None:
 
 def test_a_model_whose_rows_lean_on_each_other_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build_model()
-    head = model.reward_head
+    head = model.dynamics.outcome.reward_head
     forward = head.forward
     monkeypatch.setattr(head, "forward", lambda hidden: forward(hidden - hidden.mean(0)))
     with pytest.raises(ContractError, match="depends on the rows beside it"):

@@ -254,7 +254,7 @@ def test_nan_never_leaves_step_and_a_reset_is_enough() -> None:
         "WorldGPT-v0", num_envs=3, model=model, start_states=build_start_states(model)
     )
     envs.reset(seed=0)
-    weight = next(model.reward_head.parameters())
+    weight = next(model.dynamics.outcome.reward_head.parameters())
     kept = weight.detach().clone()
     weight.data.fill_(float("nan"))
     with pytest.raises(NonFiniteError, match="weights"):

@@ -80,6 +80,13 @@ class TinyEpisode:
     observations: dict[Modality, np.ndarray]
     rewards: np.ndarray
     present: dict[Modality, np.ndarray] = field(default_factory=dict)
+    terminated: bool = True
+    scenario: str = ""
+
+    @property
+    def actions(self) -> np.ndarray:
+        """The first action at every step, ``(T,)``."""
+        return np.zeros(len(self.rewards), np.int64)
 
 
 @dataclass
@@ -132,7 +139,7 @@ def build_model(
 
 def set_end(model: WorldGPT, logit: float) -> None:
     """Let every step end with this logit and no other."""
-    *weights, bias = model.termination_head.parameters()
+    *weights, bias = model.dynamics.outcome.termination_head.parameters()
     with torch.no_grad():
         for weight in weights:
             weight.zero_()
@@ -150,10 +157,10 @@ def build_start_states(model: WorldGPT) -> StartStates:
 
 def save_model(model: WorldGPT, folder: Any) -> str:
     """Save ``model`` with its start states, sealed, and return the folder as text."""
-    from worldgpt_env.model.checkpoint import write_folder, write_model
+    from worldgpt_env.model.checkpoint import write_folder
 
     def write(draft: Any) -> None:
-        write_model(model, draft)
+        model.write(draft)
         build_start_states(model).save(draft)
 
     write_folder(folder, write)

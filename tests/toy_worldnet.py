@@ -83,7 +83,7 @@ def build_model(
     model = WorldGPT(WorldGPTConfig.from_preset("tiny", specs, ACTION, world="toy", **settings))
     seen = recording(0, 6)
     with torch.no_grad():
-        for parameter in model.codecs.parameters():
+        for parameter in model.processor.codecs.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
         for modality in modalities:
             codec = model.codec(modality).train()

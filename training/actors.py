@@ -96,7 +96,7 @@ class Stored:
         """Open the policy at ``path`` and, for latent observations, the model it dreamt in."""
         from worldgpt_env.policies.store import load_policy, read_policy  # these import torch
 
-        from .evaluate import eyes
+        from .policy_evaluation import eyes
         from .remembering import with_memory
 
         record = read_policy(path)

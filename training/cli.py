@@ -6,63 +6,87 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
+from worldgpt_env.model.safe_io import RunLock
 
+from .commands.catalogue import COMMANDS
 from .commands.table import add_commands
-from .figures import Figures, write_json
+from .commands.worldnet import add_worldnet
 from .parsers import LateParser
-from .worldnet.cli import add_worldnet
-
-COMMANDS = {
-    "demo": "train in a dream, judge in the real world, film both (three minutes)",
-    "collect": "record a real world; repeat to go on",
-    "train": "learn a world from recordings; repeat to go on",
-    "knowledge": "make a knowledge base of recordings",
-    "tune": "teach a model to read memories and knowledge; repeat to go on",
-    "dream": "train an agent in a dream; repeat to go on",
-    "evaluate": "judge a policy in the real world (--policy), a model on a recording (--data), "
-    "or on every combination of modalities (worldgpt evaluate worldnet)",
-    "dyna": "rounds of recording, learning and dreaming; repeat to go on",
-    "direct": "train the same agent in the real world instead: the control of a dream",
-    "speed": "measure imagined steps per CPU-second",
-    "info": "print versions, worlds and devices",
-}
+from .results_io import Figures, write_json
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end (SIGTERM); everything is saved as on Ctrl-C."""
+    """SIGTERM asked the process to end, or SIGHUP: everything is saved as on Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        """Keep the ``number`` of the signal."""
+        super().__init__(number)
+        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0: done. 2: the command, its input or the world is at fault, as one sentence says. 130 or 143:
-    stopped by Ctrl-C or SIGTERM; the same command goes on.
+    0: done. 2: the command, its input, the disk or the world is at fault, as one sentence says.
+    130, 143 or 129: stopped by Ctrl-C, SIGTERM or SIGHUP (the terminal was closed); the same
+    command goes on.
     """
     options = vars(build_parser().parse_args(arguments))
     command: Callable[..., Figures] = options.pop("command")
     path, threads, light = (options.pop(name) for name in ("json", "threads", "light"))
-    main_thread = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, _terminate) if main_thread else None
     try:
-        if not light:
-            _set_threads(threads)
-        figures = command(**options)
-        if path is not None:
-            write_json(path, figures)
+        with _stopped_by_signals(), _locked(path):
+            if not light:
+                _set_threads(threads)
+            figures = command(**options)
+            if path is not None:
+                write_json(path, figures)
     except (WorldGPTError, OSError) as error:
-        print(f"worldgpt: {error}", file=sys.stderr)
+        _say(f"worldgpt: {error}")
         return 2
     except KeyboardInterrupt as error:
-        print("\nworldgpt: stopped; the same command goes on.", file=sys.stderr)
-        return 143 if isinstance(error, Terminated) else 130
-    finally:
-        if main_thread:
-            signal.signal(signal.SIGTERM, previous)
+        _say("\nworldgpt: stopped; the same command goes on.")
+        return 128 + getattr(error, "number", signal.SIGINT)
     return 0
+
+
+def _say(sentence: str) -> None:
+    with suppress(OSError):  # the terminal may be gone
+        print(sentence, file=sys.stderr)
+
+
+def _locked(path: Path | None) -> AbstractContextManager[Any]:
+    """Return a lock on the file of ``--json``; one in a folder to be made needs none."""
+    return nullcontext() if path is None or not path.parent.is_dir() else RunLock(path)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, unless they are ignored (``nohup``).
+
+    Errors of the disk in TensorBoard's own thread are not printed: they come to this one too.
+    """
+    before = {}
+    print_error = threading.excepthook
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, _terminate)
+    try:
+        threading.excepthook = lambda e: (
+            None if isinstance(e.exc_value, OSError) else print_error(e)
+        )
+        yield
+    finally:
+        threading.excepthook = print_error
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -73,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
         "judge in the real one.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=LateParser)
-    parsers = add_commands(commands, f"{__package__}.commands", COMMANDS)
+    parsers = add_commands(commands, COMMANDS)
     parsers["evaluate"].instead["worldnet"] = add_worldnet(commands)
     return parser
 
@@ -88,4 +112,4 @@ def _set_threads(threads: int) -> None:
 
 
 def _terminate(number: int, frame: Any) -> None:
-    raise Terminated
+    raise Terminated(number)

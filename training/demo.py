@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,14 +12,15 @@ from typing import Any
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.checkpoint import resolve
-from worldgpt_env.model.errors import CheckpointError, ConfigurationError, WorldGPTError
+from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
+from worldgpt_env.model.safe_json import Fields, read_json
 from worldgpt_env.policies.store import load_policy, read_policy
 from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import make_world
 
-from .evaluate import EvaluateConfig, evaluate, eyes
 from .film import film
 from .imagination import DreamConfig, dream
+from .policy_evaluation import EvaluateConfig, evaluate, eyes
 from .stopwatch import Stopwatch
 from .tables import markdown_table
 
@@ -106,12 +106,8 @@ def recorded_steps(model: str) -> int:
         CheckpointError: the model does not say.
     """
     path = resolve(model) / "metrics.json"
-    try:
-        return int(json.loads(path.read_text())["recorded_steps"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} does not say how many steps were recorded; pass --real-steps N."
-        ) from error
+    cure = "How many steps were recorded is not known: pass --real-steps N."
+    return Fields(read_json(path, cure, figures=True), path).whole("recorded_steps", 0, 2**60)
 
 
 def comparison(

@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from tqdm import tqdm
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.checkpoint import weights_sha256
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.run_settings import check_settings
+from worldgpt_env.model.safe_io import RunLock
 from worldgpt_env.policies.extractors import default_policy
 from worldgpt_env.policies.latent_vec_env import LatentVecEnv
-from worldgpt_env.policies.store import read_policy, save_policy, weights_sha256
+from worldgpt_env.policies.store import read_policy, save_policy
 from worldgpt_env.simulator import DEFAULT_WORLD
 from worldgpt_env.worlds import make_world
 
-from .imagination import lasting_name
+from .imagination import curves, lasting_name
 from .remembering import remembered, remembering_of, told_memory
 from .stopwatch import Stopwatch
 
@@ -93,7 +95,14 @@ def train_directly(config: DirectConfig) -> dict[str, Any]:
 
     Raises:
         ConfigurationError: ``out`` holds another policy.
+        LockedError: another process trains the policy in ``out``.
     """
+    with RunLock(config.out):
+        return _train_directly(config)
+
+
+def _train_directly(config: DirectConfig) -> dict[str, Any]:
+    """Train the agent with the lock held, or find it."""
     watch = Stopwatch()
     model = WorldGPT.from_pretrained(config.model)
     world, options = config.world or model.config.world, {}
@@ -122,9 +131,8 @@ def _train(
         kwargs["net_arch"] = [128, 128]
         settings = HYPER_PARAMETERS | {"policy_kwargs": kwargs, "seed": config.seed}
         agent = PPO(name, env, device="cpu", **settings)
-        agent.set_logger(configure(str(config.out / "tensorboard"), ["tensorboard"]))
-        agent.learn(config.steps, callback=_Bar(config.steps))
-        agent.logger.close()
+        with curves(agent, config.out):
+            agent.learn(config.steps, callback=_Bar(config.steps))
     finally:
         worlds.close()
     returns = [episode["r"] for episode in agent.ep_info_buffer or ()]
@@ -155,9 +163,11 @@ def _finished(
     if not (config.out / "policy.json").exists():
         return None
     record = read_policy(config.out)
-    if record.extra.get("direct") != identity or record.model_sha256 != weights_sha256(model):
+    check_settings(config.out, record.extra.get("direct") or {}, identity)
+    if record.model_sha256 != weights_sha256(model):
         raise ConfigurationError(
-            f"{config.out} holds another policy ({record.extra}); choose another --out."
+            f"{config.out} holds a policy that sees through another model ({record.model}); "
+            "choose another --out."
         )
     return dict(record.extra["figures"])
 

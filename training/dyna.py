@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model.checkpoint import MANIFEST
-from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.run_settings import check_settings, plain_settings
+from worldgpt_env.model.safe_io import RunLock, write_json
+from worldgpt_env.model.safe_json import read_json
 
 from .collect import CollectConfig, collect
-from .evaluate import EvaluateConfig, evaluate
 from .imagination import DreamConfig, dream
+from .policy_evaluation import EvaluateConfig, evaluate
 from .stopwatch import Stopwatch
 from .train import TrainConfig, train
 
@@ -79,15 +80,31 @@ def dyna(config: DynaConfig) -> dict[str, Any]:
 
     Raises:
         ConfigurationError: ``out`` holds rounds with other settings.
+        LockedError: another process writes to ``out``.
     """
     watch = Stopwatch()
-    rounds = [run_round(config, number) for number in range(config.rounds)]
+    with RunLock(config.out):
+        _begin(config)
+        rounds = [run_round(config, number) for number in range(config.rounds)]
     return {
         "world": config.world,
         "rounds": rounds,
         "real_steps": sum(figures["recording"]["steps"] for figures in rounds),
         **watch.figures(),
     }
+
+
+def _begin(config: DynaConfig) -> None:
+    """Write down the settings of the rounds, or compare them to those of the call before."""
+    path = config.out / "dyna.json"
+    settings = asdict(config)
+    for free in ("out", "rounds", "episodes"):
+        del settings[free]
+    if path.is_file():
+        cure = "Nobody knows how these rounds were made: choose another --out."
+        check_settings(config.out, read_json(path, cure), settings)
+    else:
+        write_json(path, plain_settings(settings))
 
 
 def run_round(config: DynaConfig, number: int) -> dict[str, Any]:
@@ -139,7 +156,7 @@ def _train_config(config: DynaConfig, number: int) -> TrainConfig:
 def _learn(config: TrainConfig) -> dict[str, Any]:
     """Train the model of a round, unless it is there."""
     if (config.out / MANIFEST).is_file():
-        return dict(json.loads((config.out / "metrics.json").read_text()))
+        return read_json(config.out / "metrics.json", figures=True)
     return train(config)
 
 
@@ -152,14 +169,9 @@ def _judge(config: DynaConfig, folder: Path) -> dict[str, Any]:
     }
     path = folder / "judgement.json"
     if path.is_file():
-        found = json.loads(path.read_text())
+        found = read_json(path, "Delete it to judge again.", figures=True)
         if all(found.get(name) == value for name, value in asked.items()):
             return dict(found)
     figures = evaluate(EvaluateConfig(**asked))
-    draft = path.with_suffix(".tmp")
-    try:
-        draft.write_text(json.dumps(figures, indent=1) + "\n")
-        os.replace(draft, path)
-    except OSError as error:
-        raise CheckpointError(f"{path} could not be written: {error.strerror}.") from error
+    write_json(path, figures)
     return figures

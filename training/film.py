@@ -12,7 +12,7 @@ from worldgpt_env.rendering import draw_panel, save_gif, side_by_side
 from worldgpt_env.simulator import Simulator, SimulatorConfig
 from worldgpt_env.worlds import World
 
-from .evaluate import See
+from .policy_evaluation import See
 
 HOLD = 4
 """Frames for which the end of an episode is shown."""
@@ -37,7 +37,7 @@ def film(
     Args:
         model: the dreaming world model.
         policy: acts in the real world.
-        see: how it sees, see :func:`~worldgpt_env.training.evaluate.eyes`.
+        see: how it sees, see :func:`~worldgpt_env.training.policy_evaluation.eyes`.
         world: the real world.
         path: of the GIF.
         episodes: how many, one after another.

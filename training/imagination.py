@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.checkpoint import MANIFEST
+from worldgpt_env.model.checkpoint import MANIFEST, weights_sha256
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.run_settings import check_settings
+from worldgpt_env.model.safe_io import RunLock, write_errors
 from worldgpt_env.policies.extractors import default_policy
 from worldgpt_env.policies.memory_vec_env import MemoryVecEnv
 from worldgpt_env.policies.progress import capture, restore
@@ -26,7 +29,6 @@ from worldgpt_env.policies.store import (
     read_policy,
     read_progress,
     save_policy,
-    weights_sha256,
 )
 from worldgpt_env.policies.vec_env import ImaginedVecEnv
 from worldgpt_env.simulator import DEFAULT_WORLD
@@ -154,7 +156,14 @@ def dream(config: DreamConfig) -> dict[str, Any]:
     Raises:
         CheckpointError: the model or the policy in ``out`` is damaged, or cannot be written.
         ConfigurationError: ``out`` holds a policy trained differently.
+        LockedError: another process trains the policy in ``out``.
     """
+    with RunLock(config.out):
+        return _dream(config)
+
+
+def _dream(config: DreamConfig) -> dict[str, Any]:
+    """Train the agent with the lock held."""
     watch = Stopwatch()
     model = WorldGPT.from_pretrained(config.model, config.device)
     env = open_dream(config, model)
@@ -165,14 +174,12 @@ def dream(config: DreamConfig) -> dict[str, Any]:
     before = agent.num_timesteps
     keeper = _Keeper(config, model)
     if before < config.steps:
-        agent.set_logger(configure(str(config.out / "tensorboard"), ["tensorboard"]))
         try:
-            agent.learn(config.steps - before, callback=keeper, reset_num_timesteps=False)
+            with curves(agent, config.out):
+                agent.learn(config.steps - before, callback=keeper, reset_num_timesteps=False)
         except KeyboardInterrupt:
             keeper.rescue(agent)
             raise
-        finally:
-            agent.logger.close()
         keeper.save(agent, capture(agent))
     env.close()
     episodes = agent.ep_info_buffer or ()
@@ -186,6 +193,18 @@ def dream(config: DreamConfig) -> dict[str, Any]:
         "new_steps": agent.num_timesteps - before,
         **watch.figures(),
     }
+
+
+@contextmanager
+def curves(agent: BaseAlgorithm, out: Path) -> Iterator[None]:
+    """Let ``agent`` write TensorBoard curves into ``out/tensorboard`` within the block."""
+    with write_errors(out):
+        agent.set_logger(configure(str(out / "tensorboard"), ["tensorboard"]))
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # each point was written when it was logged
+                agent.logger.close()
 
 
 def open_dream(config: DreamConfig, model: WorldGPT) -> ImaginedVecEnv | MemoryVecEnv:
@@ -242,11 +261,7 @@ def _found(config: DreamConfig, model: WorldGPT) -> Progress | None:
     if not (config.out / "policy.json").exists():
         return None
     record = read_policy(config.out)
-    if record.extra.get("dream") != config.identity():
-        raise ConfigurationError(
-            f"{config.out} holds a policy of other settings, {record.extra.get('dream')}, than "
-            f"{config.identity()}; repeat that command, or choose another --out."
-        )
+    check_settings(config.out, record.extra.get("dream") or {}, config.identity())
     if record.model_sha256 != weights_sha256(model):
         raise ConfigurationError(
             f"{config.out} holds a policy trained in another world model ({record.model}); "

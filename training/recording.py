@@ -11,50 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from worldgpt_env.model.errors import WriteError
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
+from worldgpt_env.model.safe_io import RunLock
 
-from .dataset import (
-    Description,
-    Episode,
-    RecordingError,
-    read_description,
-    read_episodes,
-    write_dataset,
-)
+from .data_checks import EpisodeCheck, check_options, check_recording
+from .dataset import Description, read_description, read_episodes, write_dataset
+from .episode import Episode, RecordingError
+from .stored_observations import IN_MEMORY, StoredObservations
 
-__all__ = ["Episode", "Recording", "RecordingError", "Transitions"]
+__all__ = ["Episode", "Recording", "RecordingError"]
 
 Paths = str | Path | Sequence[str | Path]
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """All steps of a recording in one row each; ``N`` steps, ``M`` moments.
-
-    Attributes:
-        observations: per modality ``(M, *shape)``, all moments of all episodes.
-        before: ``(N,)`` int64, the moment in which the action was taken; the next one is
-            ``before + 1``.
-        actions: ``(N,)`` or ``(N, n)``.
-        rewards: ``(N,)`` float32.
-        terminated: ``(N,)`` bool, the world ended with this step.
-        truncated: ``(N,)`` bool, the episode was cut after this step.
-        episode: ``(N,)`` int32, the number of the episode.
-        step: ``(N,)`` int32, the number of the step in its episode.
-    """
-
-    observations: dict[Modality, np.ndarray]
-    before: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    episode: np.ndarray
-    step: np.ndarray
-
-    def __len__(self) -> int:
-        """Return the number of steps."""
-        return len(self.actions)
 
 
 @dataclass
@@ -65,7 +33,7 @@ class Recording:
         world: name of the world, as ``make_world`` knows it.
         specs: shape of each modality, in token order.
         action_spec: what an agent may do.
-        episodes: in the order in which they were lived.
+        episodes: in the order in which they were lived; kept as a list, whatever gives them.
         world_options: keyword arguments of ``make_world`` that open the world as it was recorded.
     """
 
@@ -75,13 +43,18 @@ class Recording:
     episodes: list[Episode]
     world_options: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Keep what a generator gives, which is read more than once."""
+        if not isinstance(self.episodes, list):
+            self.episodes = list(self.episodes)
+
     @classmethod
     def load(cls, paths: Paths) -> Recording:
         """Read one dataset folder, or several of the same world one after another.
 
         Raises:
-            RecordingError: a dataset is missing, empty, truncated or foreign, or they differ in
-                world, shapes or actions.
+            RecordingError: a dataset is missing, empty, truncated, changed or foreign, an episode
+                does not fit its specs, or they differ in world, shapes or actions.
         """
         folders = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         if not folders:
@@ -102,45 +75,40 @@ class Recording:
     def save(self, folder: str | Path) -> None:
         """Write a dataset that :meth:`load` and ``worldgpt train`` read: for your own recordings.
 
+        Every episode passes :class:`~worldgpt_env.training.data_checks.EpisodeCheck` before
+        anything is written, and comes back from :meth:`load` as it is.
+
         Raises:
             RecordingError: an episode does not fit the specs, there is none, ``folder`` holds a
                 dataset already, or cannot be written.
+            LockedError: another process writes there.
         """
         folder = Path(folder)
-        if (folder / "data").exists():
-            raise RecordingError(f"{folder} holds a recording already; choose another folder.")
         if not self.episodes:
             raise RecordingError("there is no episode to save; record at least one.")
-        for number, episode in enumerate(self.episodes):
-            self._check(number, episode)
-        size = sum(o.nbytes for e in self.episodes for o in e.observations.values())
+        check_recording(self.world, self.specs, self.action_spec, self.world_options)
+        check = EpisodeCheck(self.specs, self.action_spec)
+        episodes = [
+            check(episode, f"episode {number} of world {self.world!r}")
+            for number, episode in enumerate(self.episodes)
+        ]
         description = Description(
-            self.world, self.specs, self.action_spec, {"world_options": self.world_options}
+            self.world,
+            self.specs,
+            self.action_spec,
+            {"world_options": check_options(self.world_options)},
         )
+        size = sum(episode.nbytes for episode in episodes)
         try:
-            write_dataset(folder, description, self.episodes, size)
-        except OSError as error:
-            raise RecordingError(f"{folder} cannot be written: {error.strerror}.") from error
-
-    def _check(self, number: int, episode: Episode) -> None:
-        """Refuse an episode whose parts do not fit the specs or each other."""
-        steps, problem = len(episode), ""
-        if set(episode.observations) != set(self.specs):
-            has, needs = ([str(m) for m in part] for part in (episode.observations, self.specs))
-            problem = f"has the modalities {has} instead of {needs}"
-        elif not steps or len(episode.rewards) != steps:
-            problem = f"has {steps} actions and {len(episode.rewards)} rewards"
-        elif not np.isfinite(episode.rewards).all():
-            problem = "has a reward that is NaN or infinite"
-        for modality, spec in self.specs.items() if not problem else ():
-            part = episode.observations[modality]
-            if part.shape != (steps + 1, *spec.shape) or part.dtype != spec.dtype:
-                problem = (
-                    f"has a {modality} of shape {part.shape} and dtype {part.dtype} instead of "
-                    f"{(steps + 1, *spec.shape)} {spec.dtype}: one moment more than actions"
-                )
-        if problem:
-            raise RecordingError(f"episode {number} {problem}.")
+            with RunLock(folder):
+                if (folder / "data").exists():
+                    raise RecordingError(
+                        f"{folder} holds a recording already; choose another folder."
+                    )
+                write_dataset(folder, description, episodes, size)
+        except WriteError as error:
+            reason = getattr(error.__cause__, "strerror", None) or error.__cause__ or error
+            raise RecordingError(f"{folder} cannot be written: {reason}.") from error
 
     @property
     def steps(self) -> int:
@@ -197,28 +165,23 @@ class Recording:
                 break
         return self._with(chosen)
 
-    def transitions(self) -> Transitions:
-        """Return all steps in one row each; observations are copied once."""
-        lengths = np.array([len(episode) for episode in self.episodes])
-        steps = np.concatenate([np.arange(length) for length in lengths])  # (N,)
-        episode = np.repeat(np.arange(len(lengths)), lengths)  # (N,)
-        first = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])  # moment at which each begins
-        last = steps == lengths[episode] - 1  # (N,)
-        ends = [(e.terminated, e.truncated) for e in self.episodes]
-        terminated, truncated = np.array(ends, bool).T
-        return Transitions(
-            {
-                modality: np.concatenate([e.observations[modality] for e in self.episodes])
-                for modality in self.specs
-            },
-            first[episode] + steps,
-            np.concatenate([e.actions for e in self.episodes]),
-            np.concatenate([e.rewards for e in self.episodes]),
-            last & terminated[episode],
-            last & truncated[episode],
-            episode.astype(np.int32),
-            steps.astype(np.int32),
-        )
+    def in_memory(self, seed: int = 0) -> Recording:
+        """Return the recording with its observations in memory.
+
+        Of one that lies on disk because it is larger than ``IN_MEMORY``, these are as many whole
+        episodes as fit, in random order: enough to train codecs.
+        """
+        if not any(isinstance(e.observations, StoredObservations) for e in self.episodes):
+            return self
+        chosen, size = [], 0
+        for number in np.random.default_rng(seed).permutation(len(self.episodes)):
+            episode = self.episodes[number]
+            read = dataclasses.replace(episode, observations=dict(episode.observations))
+            size += read.nbytes
+            if chosen and size > IN_MEMORY:
+                break
+            chosen.append(read)
+        return self._with(chosen)
 
     def _with(self, episodes: list[Episode]) -> Recording:
         return dataclasses.replace(self, episodes=episodes)

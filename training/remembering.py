@@ -7,16 +7,16 @@ from typing import Any, TypeVar
 
 from stable_baselines3.common.vec_env import VecEnv
 
+from worldgpt_env.frame_stack import FrameStackConfig
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.past import Remembering
 from worldgpt_env.policies.baselines import Predictor
-from worldgpt_env.policies.memory_vec_env import MemoryVecEnv, RememberingPolicy
+from worldgpt_env.policies.memory_vec_env import FrameStackPolicy, MemoryVecEnv
 
 Env = TypeVar("Env", bound=VecEnv)
 KEY = "remembering"
 
 
-def remembering_of(count: int, horizon: int | None) -> Remembering | None:
+def remembering_of(count: int, horizon: int | None) -> FrameStackConfig | None:
     """Return what ``--remember`` and ``--remember-over`` ask for; None for nothing.
 
     Raises:
@@ -26,7 +26,7 @@ def remembering_of(count: int, horizon: int | None) -> Remembering | None:
         raise ConfigurationError(
             f"remember_over is {horizon} and remember 0; say how many observations: --remember N."
         )
-    return None if count == 0 else Remembering(count, horizon)
+    return None if count == 0 else FrameStackConfig(count, horizon)
 
 
 def remembered(env: Env, count: int, horizon: int | None) -> Env | MemoryVecEnv:
@@ -42,9 +42,9 @@ def told_memory(count: int, horizon: int | None) -> dict[str, Any]:
     return {KEY: [count, horizon]} if count else {}
 
 
-def known_memory(extra: Mapping[str, Any]) -> Remembering | None:
+def known_memory(extra: Mapping[str, Any]) -> FrameStackConfig | None:
     """Return what a stored policy was trained to remember."""
-    return Remembering(*extra[KEY]) if KEY in extra else None
+    return FrameStackConfig(*extra[KEY]) if KEY in extra else None
 
 
 def with_memory(policy: Predictor, extra: Mapping[str, Any]) -> Predictor:
@@ -55,4 +55,4 @@ def with_memory(policy: Predictor, extra: Mapping[str, Any]) -> Predictor:
         extra: what is stored beside it.
     """
     remembering = known_memory(extra)
-    return RememberingPolicy(policy, remembering) if remembering else policy
+    return FrameStackPolicy(policy, remembering) if remembering else policy

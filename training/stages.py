@@ -12,11 +12,12 @@ from worldgpt_env.model.batch import LossOutput
 from worldgpt_env.model.curriculum import Combination, Curriculum, Kind
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.trainer import Stage, Trainer
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 
 from .histories import LONGEST, SHORTEST, Histories
 from .recording import Recording
-from .windows import EncodedRecording, WindowSampler, described, has, sample_moments
+from .windows import WindowSampler, described, has, sample_moments
 
 if TYPE_CHECKING:
     from .train import TrainConfig
@@ -52,6 +53,7 @@ def train_codecs(
                 settings.learning_rate,
                 loss,
                 list(codec.parameters()),
+                seed=config.seed,
             )
         )
         codec.eval()
@@ -88,7 +90,7 @@ class Lessons:
         self,
         config: TrainConfig,
         model: WorldGPT,
-        data: EncodedRecording,
+        data: TransitionStore,
         curriculum: Curriculum,
     ) -> None:
         """See the class."""
@@ -123,7 +125,7 @@ class Lessons:
             moments = sampler.moments(update)[0][:, 0]
             contexts = self.histories.contexts(moments, recalled, self.config.histories_over)
             batch = dataclasses.replace(batch, contexts=contexts)
-            reading = self.model.reading(recalled, reflected=False)
+            reading = self.model.dynamics.reading(recalled, reflected=False)
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=low_precision_pays(self.device)
         ):
@@ -162,7 +164,7 @@ class HeldOut:
     def __init__(
         self,
         model: WorldGPT,
-        data: EncodedRecording,
+        data: TransitionStore,
         curriculum: Curriculum,
         rows: int = 256,
         batches: int = 1,
@@ -203,15 +205,14 @@ class HeldOut:
 def train_dynamics(
     config: TrainConfig,
     model: WorldGPT,
-    data: EncodedRecording,
-    held_out: EncodedRecording,
+    data: TransitionStore,
+    held_out: TransitionStore,
     curriculum: Curriculum,
     trainer: Trainer,
 ) -> None:
     """Train everything but the codecs, by the curriculum."""
     model.train()
-    for codec in model.codecs.values():
-        codec.eval()
+    model.processor.eval()
     lessons = Lessons(config, model, data, curriculum)
     watched = HeldOut(model, held_out, curriculum)
     trainer.run(
@@ -223,6 +224,7 @@ def train_dynamics(
             model.dynamics_parameters(),
             watch=watched.losses if watched.chosen else None,
             watch_every=config.watch_every,
+            seed=config.seed,
         )
     )
 

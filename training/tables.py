@@ -27,16 +27,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.{digits}f}"
 
 
-def fidelity_table(report: Mapping[str, Any]) -> str:
-    """Return the table of :func:`~worldgpt_env.training.fidelity.evaluate_fidelity`."""
-    rows = [
-        [name, *(number(figure[key]) for key in ("model", "copy_last", "codec", "count"))]
-        for name, figure in report["figures"].items()
-    ]
-    table = markdown_table(["figure", "model", "copy last", "codec alone", "n"], rows)
+def demo_text(report: Mapping[str, Any]) -> str:
+    """Return the table of :func:`~worldgpt_env.training.demo.demo`, and where the rest lies."""
     return (
-        f"{report['model']} on {report['steps']} held-out steps of {report['world']} "
-        f"({report['episodes']} episodes); @h: h steps by itself from one real state\n\n{table}"
+        f"\n{report['table']}\n\nreal beside dream:  {report['gif']}\n"
+        f"curves:             tensorboard --logdir {report['tensorboard']}"
     )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +13,27 @@ import numpy as np
 import torch
 
 from worldgpt_env.model.calibration import calibrate_termination
-from worldgpt_env.model.checkpoint import write_folder, write_model
+from worldgpt_env.model.checkpoint import write_folder
 from worldgpt_env.model.configuration import RewardBins, WorldGPTConfig
 from worldgpt_env.model.curriculum import Combination, Curriculum
+from worldgpt_env.model.dynamics.losses import LossWeights
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.losses import LossWeights
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.paper import paper_settings
+from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.trainer import Observer, Trainer
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
 from .card import write_card
+from .encoding import encode_part, encode_recording
 from .histories import LONGEST
+from .identity import identity_of
 from .observers import ProgressObserver
 from .recording import Recording
 from .stages import HeldOut, check_codecs, train_codecs, train_dynamics
-from .windows import WindowSampler, encode_recording, has, sample_moments
+from .windows import WindowSampler, has, sample_moments
 from .worldnet.format.load import load_recording
 
 PRESET_UPDATES = {"tiny": 200, "small": 1000, "medium": 20_000, "paper": 62_500}
@@ -152,6 +154,11 @@ class TrainConfig:
         """Return the optimiser steps of the dynamics."""
         return self.updates or PRESET_UPDATES[self.preset]
 
+    def identity(self, recording: Recording) -> dict[str, Any]:
+        """Return what two calls must share for the second to go on with the first."""
+        chosen = identity_of(self, recording, free=("device", "watch_every"))
+        return chosen | {"updates": self.updates_of()}
+
     def curriculum(self, modalities: Sequence[Modality]) -> Curriculum:
         """Return which combination each update learns."""
         without = [Combination.parse(name) for name in self.without]
@@ -163,20 +170,34 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
 
     Returns:
         The figures of the run: updates, CPU-seconds, final losses, health of the codecs.
+
+    Raises:
+        ConfigurationError: the run that was cut had other settings.
+        LockedError: another process trains this model.
     """
+    run = config.out.parent / f"{config.out.name}.run"
+    with RunLock(config.out), RunLock(run), ProgressObserver(run / "tensorboard") as progress:
+        return _train(config, run, observer or progress)
+
+
+def _train(config: TrainConfig, run: Path, observer: Observer) -> dict[str, Any]:
+    """Train with the locks held."""
     began = time.process_time()
-    recording = load_recording(list(config.data)).of(config.scenarios)
+    whole = load_recording(list(config.data))
+    recording = whole.of(config.scenarios)
     learned, held_out = recording.split(config.held_out, config.seed)
     learned = learned.sample(config.share, config.seed)
     torch.manual_seed(config.seed)
-    model = build_model(config, learned).to(config.device)
-    run = config.out.parent / f"{config.out.name}.run"
-    observer = observer or ProgressObserver(run / "tensorboard")
-    trainer = Trainer(model, run / "state", observer)
-    train_codecs(config, model, learned, trainer)
+    shown = learned.in_memory(config.seed)
+    model = build_model(config, learned, shown).to(config.device)
+    trainer = Trainer(model, run / "state", observer, settings=config.identity(whole))
+    train_codecs(config, model, shown, trainer)
     model.eval()
-    health = check_codecs(model, held_out)
-    data, checked = encode_recording(model, learned), encode_recording(model, held_out)
+    health = check_codecs(model, held_out.in_memory(config.seed))
+    store = encode_recording(model.processor, recording)
+    data, checked = (
+        encode_part(model.processor, store, recording, part) for part in (learned, held_out)
+    )
     curriculum = config.curriculum(list(model.specs))
     train_dynamics(config, model, data, checked, curriculum, trainer)
     model.eval()
@@ -193,17 +214,23 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
         "scenarios": recording.scenarios,
         "updates": config.updates_of(),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "cpu_seconds": round(time.process_time() - began, 1),
+        "cpu_seconds": round(trainer.spent + time.process_time() - began, 1),
         "codecs": health,
         "held_out": figures,
     }
-    save(config, model, learned, summary)
-    shutil.rmtree(run / "state", ignore_errors=True)
+    save(config, model, data, summary)
+    trainer.remove()
     return summary
 
 
-def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
-    """Return a new model of the preset's size for the recorded world, or the one to start from."""
+def build_model(config: TrainConfig, recording: Recording, shown: Recording) -> WorldGPT:
+    """Return a new model of the preset's size for the recorded world, or the one to start from.
+
+    Args:
+        config: of the training.
+        recording: what is learned from.
+        shown: as much of it as codecs are trained on.
+    """
     if config.init is not None:
         return WorldGPT.from_pretrained(config.init)
     shared = None if config.codecs_from is None else WorldGPT.from_pretrained(config.codecs_from)
@@ -229,10 +256,10 @@ def build_model(config: TrainConfig, recording: Recording) -> WorldGPT:
         )
     )
     if shared is not None:
-        model.codecs.load_state_dict(shared.codecs.state_dict())
+        model.processor.load_state_dict(shared.processor.state_dict())
         return model
-    for modality in filter(lambda m: has(recording, m), recording.specs):
-        now, _ = sample_moments(recording, modality, 0, 2048, config.seed + 1)
+    for modality in filter(lambda m: has(shown, m), recording.specs):
+        now, _ = sample_moments(shown, modality, 0, 2048, config.seed + 1)
         model.codec(modality).fit_statistics(now)
     return model
 
@@ -281,14 +308,14 @@ def remember_combinations(model: WorldGPT, curriculum: Curriculum) -> None:
 
 
 def save(
-    config: TrainConfig, model: WorldGPT, recording: Recording, summary: dict[str, Any]
+    config: TrainConfig, model: WorldGPT, store: TransitionStore, summary: dict[str, Any]
 ) -> None:
     """Write the model, its start states, figures and card in one atomic step."""
 
     def write(draft: Path) -> None:
-        write_model(model, draft)
-        StartStates.from_recording(model, recording, config.start_states).save(draft)
-        (draft / "metrics.json").write_text(json.dumps(summary, indent=1) + "\n")
+        model.write(draft)
+        StartStates.from_store(store, config.start_states).save(draft)
+        write_json(draft / "metrics.json", summary)
         write_card(draft / "README.md", config, model, summary)
 
     write_folder(config.out, write)

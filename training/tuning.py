@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +14,23 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model.batch import LossOutput
-from worldgpt_env.model.checkpoint import write_folder, write_model
-from worldgpt_env.model.cognition.contexts import Contexts
-from worldgpt_env.model.cognition.reflector import ContextReflector, ReflectorConfig
+from worldgpt_env.model.checkpoint import write_folder
+from worldgpt_env.model.configuration import ReflectorConfig
+from worldgpt_env.model.contexts import Contexts
 from worldgpt_env.model.curriculum import Combination, Curriculum
+from worldgpt_env.model.dynamics.reflector import ContextReflector
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.trainer import Observer, Stage, Trainer
+from worldgpt_env.model.transitions import TransitionStore
 from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
+from .encoding import encode_recording
 from .histories import LONGEST, SHORTEST, Histories
+from .identity import identity_of
 from .observers import ProgressObserver
-from .windows import EncodedRecording, WindowSampler, encode_recording
+from .windows import WindowSampler
 from .worldnet.format.load import load_recording
 
 Source = Callable[[Tensor, int], Contexts]
@@ -89,13 +93,26 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
 
     The language model, its LoRA, the codecs and the heads are frozen; the contexts of a moment are
     what went before it, or transitions of other episodes (WorldGPT §4.2): never the moment's own.
+
+    Raises:
+        ConfigurationError: the run that was cut had other settings.
+        LockedError: another process tunes this model.
     """
+    run = config.out.parent / f"{config.out.name}.run"
+    with RunLock(config.out), RunLock(run), ProgressObserver(run / "tensorboard") as progress:
+        return _tune(config, run, observer or progress)
+
+
+def _tune(config: TuneConfig, run: Path, observer: Observer) -> dict[str, Any]:
+    """Tune with the locks held."""
     began = time.process_time()
     torch.manual_seed(config.seed)
     model = WorldGPT.from_pretrained(config.model)
     reflector = with_reflector(model)
-    recording = load_recording(list(config.data)).of(config.scenarios)
-    data = encode_recording(model, recording)
+    recording = load_recording(list(config.data))
+    settings = identity_of(config, recording, free=())
+    recording = recording.of(config.scenarios)
+    data = encode_recording(model.processor, recording)
     sources: list[tuple[Source, tuple[int, int]]] = [
         (_remembered(data, config.horizon), (config.shortest, config.longest))
     ]
@@ -104,8 +121,7 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
 
         told = neighbours(model, config.knowledge, data)
         sources.append((told, (config.retrieved, config.retrieved)))
-    run = config.out.parent / f"{config.out.name}.run"
-    trainer = Trainer(model, run / "state", observer or ProgressObserver(run / "tensorboard"))
+    trainer = Trainer(model, run / "state", observer, settings=settings)
     sampler = WindowSampler(data, 1, config.rows, 0.25, config.seed)
     lessons = _lessons(model, config.seed)
 
@@ -116,27 +132,30 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
         count = int(generator.integers(low, high + 1))
         batch = dataclasses.replace(batch, contexts=source(moments, count))
         lesson = lessons(update, config.updates)
-        reading = model.reading(count, reflected=True)
+        reading = model.dynamics.reading(count, reflected=True)
         output = model(batch, lesson.inputs, lesson.outputs, reading=reading)
         return LossOutput(output.loss, {"state": output.metrics["state"]})
 
     model.eval()
     reflector.train()
     parameters = list(reflector.parameters())
-    trainer.run(Stage("reflector", config.updates, config.learning_rate, loss, parameters))
+    trainer.run(
+        Stage("reflector", config.updates, config.learning_rate, loss, parameters, seed=config.seed)
+    )
     model.eval().requires_grad_(True)
     summary = {
         "model": str(config.model),
         "updates": config.updates,
         "knowledge": config.knowledge is not None,
         "reflector_parameters": sum(p.numel() for p in parameters),
-        "cpu_seconds": round(time.process_time() - began, 1),
+        "cpu_seconds": round(trainer.spent + time.process_time() - began, 1),
     }
     save_tuned(config, model, summary)
+    trainer.remove()
     return summary
 
 
-def _remembered(data: EncodedRecording, horizon: int | None) -> Source:
+def _remembered(data: TransitionStore, horizon: int | None) -> Source:
     histories = Histories(data)
     return lambda moments, count: histories.contexts(moments, count, horizon)
 
@@ -144,12 +163,12 @@ def _remembered(data: EncodedRecording, horizon: int | None) -> Source:
 def with_reflector(model: WorldGPT) -> ContextReflector:
     """Give ``model`` a reflector if it has none, and freeze all the rest."""
     model.requires_grad_(False)
-    if model.reflector is None:
-        settings = ReflectorConfig()
+    settings = ReflectorConfig()
+    if model.config.reflector is None:
         model.config.reflector = dataclasses.asdict(settings)
-        model.reflector = ContextReflector(settings, model.backbone.hidden)
-    model.reflector.requires_grad_(True)
-    return model.reflector
+    reflector = model.dynamics.embedding.add_reflector(settings, model.dynamics.backbone.hidden)
+    reflector.requires_grad_(True)
+    return reflector
 
 
 def _lessons(model: WorldGPT, seed: int) -> Callable[[int, int], Combination]:
@@ -168,12 +187,12 @@ def save_tuned(config: TuneConfig, model: WorldGPT, summary: dict[str, Any]) -> 
     source = Path(config.model)
 
     def write(draft: Path) -> None:
-        write_model(model, draft)
+        model.write(draft)
         if (source / "start_states.safetensors").is_file():
             StartStates.load(source).save(draft)
         for name in ("README.md", "metrics.json"):
             if (source / name).is_file():
                 (draft / name).write_bytes((source / name).read_bytes())
-        (draft / "tuning.json").write_text(json.dumps(summary, indent=1) + "\n")
+        write_json(draft / "tuning.json", summary)
 
     write_folder(config.out, write)

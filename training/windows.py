@@ -2,97 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from worldgpt_env.model.batch import Batch, Presence, State, blur
-from worldgpt_env.model.codecs import Codec
+from worldgpt_env.model.batch import Batch, blur
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
-from worldgpt_env.model.worldgpt import WorldGPT
+from worldgpt_env.model.states import State
+from worldgpt_env.model.transitions import TransitionStore
 
 from .recording import Episode, Recording
-
-
-@dataclass(frozen=True)
-class EncodedRecording:
-    """A recording as codes; moments of all episodes lie one after another.
-
-    Attributes:
-        state: per modality ``(M, C, G)`` of all M moments: uint8 or int16 codes, or float32
-            embeddings.
-        action: ``(M, ...)``; the row of an episode's last moment is a repeat and never used.
-        reward: ``(M,)`` float32, likewise; NaN where nobody recorded it.
-        terminated: ``(M,)`` float32, likewise.
-        first: ``(E,)`` int64 moment at which each episode begins.
-        steps: ``(E,)`` int64 transitions of each episode.
-        present: per modality ``(M,)`` bool, where it is there; everywhere if not named.
-    """
-
-    state: State
-    action: Tensor
-    reward: Tensor
-    terminated: Tensor
-    first: np.ndarray
-    steps: np.ndarray
-    present: Presence = field(default_factory=dict)
-
-
-def encode_recording(model: WorldGPT, recording: Recording, chunk: int = 512) -> EncodedRecording:
-    """Return the codes of every moment of ``recording``."""
-    state = {}
-    for modality in model.specs:
-        raw = np.concatenate([e.observations[modality] for e in recording.episodes])  # (M, ...)
-        dtype = _storage(model.codec(modality))
-        parts = [
-            model.encode({modality: raw[i : i + chunk]})[modality].to(dtype).cpu()
-            for i in range(0, len(raw), chunk)
-        ]
-        state[modality] = torch.cat(parts)
-    steps = np.array([len(e.rewards) for e in recording.episodes])
-    ends = [np.zeros(len(e.rewards) + 1, np.float32) for e in recording.episodes]
-    for end, episode in zip(ends, recording.episodes, strict=True):
-        end[-2] = float(episode.terminated)
-    return EncodedRecording(
-        state,
-        torch.from_numpy(np.concatenate([_one_more(e.actions) for e in recording.episodes])),
-        torch.from_numpy(
-            np.concatenate([_one_more(e.rewards) for e in recording.episodes])
-        ).float(),
-        torch.from_numpy(np.concatenate(ends)),
-        np.concatenate([[0], np.cumsum(steps + 1)[:-1]]),
-        steps,
-        presence(recording),
-    )
-
-
-def presence(recording: Recording) -> Presence:
-    """Return where each modality is there, ``(M,)`` bool over all moments; only partial ones."""
-    partial = {m for episode in recording.episodes for m in episode.present}
-    return {
-        modality: torch.from_numpy(
-            np.concatenate(
-                [e.present.get(modality, np.ones(len(e) + 1, bool)) for e in recording.episodes]
-            )
-        )
-        for modality in recording.specs
-        if modality in partial
-    }
-
-
-def _storage(codec: Codec) -> torch.dtype:
-    """Return the smallest dtype that holds what ``codec`` gives."""
-    if codec.continuous:
-        return torch.float32
-    return torch.uint8 if codec.levels <= 256 else torch.int16
-
-
-def _one_more(values: np.ndarray) -> np.ndarray:
-    return np.concatenate([values, values[-1:]])
 
 
 class WindowSampler:
@@ -113,7 +36,7 @@ class WindowSampler:
 
     def __init__(
         self,
-        data: EncodedRecording,
+        data: TransitionStore,
         length: int,
         rows: int,
         event_share: float,
@@ -127,11 +50,10 @@ class WindowSampler:
             raise ConfigurationError("the recording holds no episode; collect one first.")
         self.data, self.length, self.rows, self.seed = data, length, rows, seed
         self.levels, self.blurred = levels or {}, blurred
-        self.acted = np.concatenate(
-            [np.arange(f, f + n) for f, n in zip(data.first, data.steps, strict=True)]
-        )  # moments that have a transition
-        self.rare_weight = self._rarity(rarity)
-        self.event, self.event_weight = self._events()
+        self.acted = data.begins.numpy()
+        self.rare_sums = _sums(self._rarity(rarity))
+        self.event, event_weight = self._events()
+        self.event_sums = _sums(event_weight)
         self.events = int(event_share * rows) if len(self.event) else 0
 
     def _rarity(self, exponent: float) -> np.ndarray:
@@ -166,27 +88,18 @@ class WindowSampler:
 
     def batch(self, update: int) -> Batch:
         """Return the windows of ``update``, ``(B, T)``."""
-        moments, valid = self.moments(update)
-        acted = moments[:, :-1]
-        state = {m: codes[moments] for m, codes in self.data.state.items()}
-        state = {m: x if x.is_floating_point() else x.long() for m, x in state.items()}
-        return Batch(
-            state,
-            self.data.action[acted],
-            self.data.reward[acted],
-            self.data.terminated[acted],
-            valid,
-            self._blur(state, update) if self.blurred else None,
-            {m: there[moments] for m, there in self.data.present.items()},
-        )
+        batch = self.data.windows(*self.moments(update))
+        if not self.blurred:
+            return batch
+        return dataclasses.replace(batch, seen=self._blur(batch.state, update))
 
     def moments(self, update: int) -> tuple[Tensor, Tensor]:
         """Return the moments of the windows of ``update``, ``(B, T + 1)``, and which are valid."""
         generator = np.random.default_rng([self.seed, update])
-        anywhere = generator.choice(self.acted, self.rows - self.events, p=self.rare_weight)
+        anywhere = self.acted[_draw(generator, self.rare_sums, self.rows - self.events)]
         inside = anywhere.astype(np.int64)  # (B,) a moment in each window
         if self.events:
-            event = generator.choice(self.event, self.events, p=self.event_weight)
+            event = self.event[_draw(generator, self.event_sums, self.events)]
             inside = np.concatenate([inside, event]).astype(np.int64)
         episode = np.searchsorted(self.data.first, inside, side="right") - 1
         begin = inside - generator.integers(0, self.length, self.rows)
@@ -203,6 +116,17 @@ class WindowSampler:
             m: x if x.is_floating_point() else blur(x, self.levels[m], self.blurred, generator)
             for m, x in state.items()
         }
+
+
+def _sums(weight: np.ndarray) -> np.ndarray:
+    """Return the running sums of ``weight``, made once: a draw then costs no pass over all."""
+    sums = np.cumsum(weight)
+    return sums / sums[-1] if len(sums) else sums
+
+
+def _draw(generator: np.random.Generator, sums: np.ndarray, count: int) -> np.ndarray:
+    """Draw ``count`` places by their weights, the same ones as ``generator.choice(p=...)``."""
+    return sums.searchsorted(generator.random(count), side="right")
 
 
 def described(batch: Batch) -> Batch:

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 
 from ._version import __version__
+from .forking import protect_children
 
 if TYPE_CHECKING:
     from worldgpt_env.model import WorldGPT, WorldGPTConfig
     from worldgpt_env.model.cognition.knowledge import Knowledge
     from worldgpt_env.model.cognition.memory import MemoryConfig
 
-    from .cognition import KnowledgeConfig
     from .env import WorldGPTEnv
-    from .simulator import Simulator, SimulatorConfig
+    from .simulator import KnowledgeConfig, Simulator, SimulatorConfig
     from .start_states import StartStates
     from .vector_env import WorldGPTVectorEnv
     from .worlds import make_world, wrap
@@ -62,7 +62,7 @@ _HOME_OF = {
     "WorldGPT": "worldgpt_env.model",
     "WorldGPTConfig": "worldgpt_env.model",
     "Knowledge": "worldgpt_env.model.cognition.knowledge",
-    "KnowledgeConfig": "worldgpt_env.cognition",
+    "KnowledgeConfig": "worldgpt_env.simulator",
     "MemoryConfig": "worldgpt_env.model.cognition.memory",
     "WorldGPTEnv": "worldgpt_env.env",
     "WorldGPTVectorEnv": "worldgpt_env.vector_env",
@@ -84,6 +84,7 @@ if importlib.util.find_spec("worldgpt_env.model") is None:
         f"type `pip install -e {Path(__file__).parent.parent}`, or use it from another folder."
     )
 
+protect_children()
 gymnasium.register(
     id="WorldGPT-v0",
     entry_point="worldgpt_env.env:WorldGPTEnv",

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.arguments import shown
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import ActionSpec, Modality
 
-from .cognition import KnowledgeConfig, row_of
 from .errors import (
     ClosedEnvironmentError,
     EpisodeEndedError,
@@ -25,12 +25,32 @@ from .errors import (
     ResetNeededError,
 )
 from .rendering import Window, draw_panel
-from .rows import checked_seeds
-from .simulator import DEFAULT_WORLD, Simulator, SimulatorConfig
+from .simulator import (
+    DEFAULT_WORLD,
+    KnowledgeConfig,
+    Simulator,
+    SimulatorConfig,
+    checked_seeds,
+    row_of,
+)
 from .start_states import StartStates
 
 Observation = dict[str, np.ndarray]
 RESET = "observation, info = env.reset()"
+
+
+class RenderModes(list[str]):
+    """The render modes of an environment; anything but a text is refused when it is looked up.
+
+    ``gym.make`` looks its ``render_mode`` up before it makes the environment, and calls methods of
+    a text on whatever it does not find.
+    """
+
+    def __contains__(self, mode: object) -> bool:
+        """Return whether ``mode`` is one of them."""
+        if not isinstance(mode, str):
+            raise RenderModeError(f"render_mode is {shown(mode)}; use one of {[*self]}, or None.")
+        return super().__contains__(mode)
 
 
 class WorldGPTEnv(gym.Env[Observation, Any]):
@@ -154,7 +174,10 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     * v0: Initial version.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 8}
+    metadata: dict[str, Any] = {
+        "render_modes": RenderModes(["human", "rgb_array"]),
+        "render_fps": 8,
+    }
 
     def __init__(
         self,
@@ -176,7 +199,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         check_render_mode(render_mode, self.metadata["render_modes"])
         config = SimulatorConfig(
             obs_mode=obs_mode,
-            modalities=as_tuple(modalities),
+            modalities=modalities,
             horizon=horizon,
             start_states=start_states,
             temperature=temperature,
@@ -221,17 +244,15 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         super().reset(seed=seed)
         if seed is None and not self.simulator.started:
             seed = int(self.np_random.integers(2**63))
-        state = self.simulator.reset(seeds=[seed], options=options)
+        self.simulator.reset(seeds=[seed], options=options)
         info = {
             "uncertainty": 0.0,
             "consistency": 1.0,
-            "text": self.simulator.texts(state)[0],
+            "text": self.simulator.texts()[0],
             "truncated_by": "",
             **self.simulator.start_info(0),
         }
-        if self.render_mode == "human":
-            self._show()
-        return self._observe(), info
+        return self._see(), info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Imagine one step.
@@ -246,18 +267,17 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
             NonFiniteError: the model gave NaN or infinity; nothing of it is returned.
         """
         self._need_episode("step", running=True)
-        step = self.simulator.step(self.simulator.gate.one(action))
-        terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
+        step = self.simulator.advance(self.simulator.validator.one(action))
         info = {
             "uncertainty": float(step.uncertainty[0]),
             "consistency": float(step.consistency[0]),
-            "text": self.simulator.texts(step.state)[0],
+            "text": self.simulator.texts()[0],
             "truncated_by": step.truncated_by[0],
-            **row_of(step.read, 0),
         }
-        if self.render_mode == "human":
-            self._show()
-        return self._observe(), float(step.reward[0]), terminated, truncated, info
+        if step.read:
+            info |= row_of(step.read, 0)
+        ends = bool(step.terminated[0]), bool(step.truncated[0])
+        return self._see(), float(step.reward[0]), *ends, info
 
     def render(self) -> np.ndarray | None:
         """Return the picture of this moment, ``(height, width, 3)`` uint8; ``human`` shows it."""
@@ -303,12 +323,15 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         """
         self._forbid_closed("set_state")
         self.simulator.set_state(state)
-        return self._observe()
+        return {key: value[0] for key, value in self.simulator.observe().items()}
 
     # parts --------------------------------------------------------------------------------------
 
-    def _observe(self) -> Observation:
-        return {key: value[0].copy() for key, value in self.simulator.observe().items()}
+    def _see(self) -> Observation:
+        """Return the observation of this moment, and show it in the window if there is one."""
+        if self.render_mode == "human":
+            self._show()
+        return {key: value[0] for key, value in self.simulator.observe().items()}
 
     def _picture(self) -> np.ndarray:
         raw = {key: value[0] for key, value in self.simulator.raw().items()}
@@ -333,14 +356,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
             )
 
 
-def check_render_mode(mode: str | None, modes: list[str]) -> None:
+def check_render_mode(mode: str | None, modes: RenderModes) -> None:
     """Refuse a render mode that is not in ``modes``."""
     if mode is not None and mode not in modes:
-        raise RenderModeError(f"render_mode is {mode!r}; use one of {modes}, or None.")
-
-
-def as_tuple(modalities: Iterable[Modality | str] | None) -> tuple[Modality | str, ...] | None:
-    """Return the names of modalities as a tuple; one name by itself counts as one."""
-    if modalities is None or isinstance(modalities, str):
-        return modalities if modalities is None else (modalities,)
-    return tuple(modalities)
+        raise RenderModeError(f"render_mode is {shown(mode)}; use one of {[*modes]}, or None.")

@@ -13,11 +13,13 @@ from worldgpt_env.model.errors import (
     CodecCollapseError,
     ConfigurationError,
     KnowledgeError,
+    LockedError,
     MemoryFolderError,
     MissingHeadError,
     MissingModalityError,
     NonFiniteError,
     WorldGPTError,
+    WriteError,
 )
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "InvalidOptionError",
     "InvalidSeedError",
     "KnowledgeError",
+    "LockedError",
     "MemoryFolderError",
     "MissingDependencyError",
     "MissingHeadError",
@@ -43,6 +46,7 @@ __all__ = [
     "UnknownModalityError",
     "WorldGPTError",
     "WorldMismatchError",
+    "WriteError",
 ]
 
 

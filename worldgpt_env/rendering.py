@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from worldgpt_env.model.modalities import Modality, ModalitySpec, TextSpec, VectorSpec
+from worldgpt_env.model.safe_io import atomic_file
 
 from .errors import ConfigurationError, MissingDependencyError, WorldMismatchError
 
@@ -78,20 +77,16 @@ def save_gif(frames: Sequence[np.ndarray], path: str | Path, fps: float = 8.0) -
     if not len(frames):
         raise ConfigurationError("there are no frames to save; collect some with env.render().")
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     pictures = [Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames]
-    try:
+    with atomic_file(path) as draft:
         pictures[0].save(
-            unfinished,
+            draft,
             format="GIF",
             save_all=True,
             append_images=pictures[1:],
             duration=round(1000 / fps),
             loop=0,
         )
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path
 
 

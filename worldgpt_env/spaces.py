@@ -1,4 +1,4 @@
-"""Observation and action spaces of a world, and the gate that every action passes.
+"""Observation and action spaces of a world.
 
 Keys stand in the order of :class:`Modality`, in real worlds and dreams alike.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
+from worldgpt_env.model.arguments import shown
 from worldgpt_env.model.modalities import (
     ActionSpec,
     AudioSpec,
@@ -22,12 +23,37 @@ from worldgpt_env.model.modalities import (
 )
 
 from .errors import (
-    InvalidActionError,
+    ConfigurationError,
     InvalidObservationError,
     MissingModalityError,
     UnknownModalityError,
 )
-from .sentences import Sentences, is_sentences, listed
+
+
+def parse_modalities(wanted: Iterable[Modality | str]) -> tuple[Modality, ...]:
+    """Return the modalities that ``wanted`` names, as they were given; one name counts as one.
+
+    Raises:
+        UnknownModalityError: a name is no modality.
+        MissingModalityError: none is named.
+        ConfigurationError: it is no collection of names, or holds one twice.
+    """
+    known, found = [str(modality) for modality in Modality], list[Modality]()
+    try:
+        names = iter((wanted,) if isinstance(wanted, str) else wanted)
+    except Exception as error:
+        raise ConfigurationError(
+            f"modalities is {shown(wanted)}; pass some of {known}, such as ['image', 'text']."
+        ) from error
+    for name in names:  # one by one: an endless iterator meets an error at once
+        if not isinstance(name, str) or name not in known:
+            raise UnknownModalityError(f"modality {shown(name)} is unknown; choose from {known}.")
+        if Modality(name) in found:
+            raise ConfigurationError(f"modalities names {str(name)!r} twice; name each once.")
+        found.append(Modality(name))
+    if not found:
+        raise MissingModalityError(f"modalities is empty; name at least one of {known}.")
+    return tuple(found)
 
 
 def choose_modalities(
@@ -36,30 +62,19 @@ def choose_modalities(
     """Return the wanted modalities (all when ``None``) in the order of :class:`Modality`.
 
     Raises:
-        UnknownModalityError: a name is no modality.
         MissingModalityError: the world has no such modality, or none is wanted.
+        ConfigurationError: see :func:`parse_modalities`.
     """
-    available = [modality for modality in Modality if modality in set(available)]
+    there = [modality for modality in Modality if modality in set(available)]
     if wanted is None:
-        return tuple(available)
-    if isinstance(wanted, str):
-        wanted = (wanted,)
-    chosen = set()
-    for name in wanted:
-        if str(name) not in {str(modality) for modality in Modality}:
-            raise UnknownModalityError(
-                f"modality {name!r} is unknown; choose from {[str(m) for m in available]}."
-            )
-        if Modality(str(name)) not in available:
+        return tuple(there)
+    chosen = parse_modalities(wanted)
+    for modality in chosen:
+        if modality not in there:
             raise MissingModalityError(
-                f"this world has no {str(name)!r}; choose from {[str(m) for m in available]}."
+                f"this world has no {str(modality)!r}; choose from {[str(m) for m in there]}."
             )
-        chosen.add(Modality(str(name)))
-    if not chosen:
-        raise MissingModalityError(
-            f"modalities is empty; name at least one of {[str(m) for m in available]}."
-        )
-    return tuple(modality for modality in available if modality in chosen)
+    return tuple(modality for modality in there if modality in chosen)
 
 
 def modality_space(spec: ModalitySpec) -> spaces.Box:
@@ -110,100 +125,23 @@ def action_space(spec: ActionSpec) -> spaces.Discrete | spaces.Box | spaces.Mult
     return spaces.Box(np.array(spec.low, np.float32), np.array(spec.high, np.float32))
 
 
-class ActionGate:
-    """Lets actions of a space through as arrays and stops everything else.
+def action_spec(space: spaces.Space[Any]) -> ActionSpec:
+    """Return the spec of an action space that :func:`action_space` gives, without its names.
 
-    An action is what ``action_space.sample()`` returns: an integer for Discrete, an integer array
-    for MultiDiscrete, a float32 (or float16) array inside the bounds for Box. A sentence stands for
-    the ids of its words where actions are text, and for the number of the action with that name
-    where they are discrete. Booleans, lists of numbers, ``None``, NaN, wrong shapes and values
-    outside are refused; nothing is clipped or cast silently.
+    Raises:
+        ConfigurationError: it is another kind of space.
     """
-
-    def __init__(self, spec: ActionSpec) -> None:
-        """Prepare the bounds of ``spec``."""
-        self.spec = spec
-        self.sentences = Sentences(spec)
-        self.dtype = np.dtype(np.float32 if spec.kind == "box" else np.int64)
-        self.low: np.ndarray
-        self.high: np.ndarray
-        if spec.kind == "box":
-            self.low = np.array(spec.low, np.float32)  # (n,)
-            self.high = np.array(spec.high, np.float32)
-        else:
-            sizes = (len(spec.names),) * spec.sizes[0] if spec.kind == "text" else spec.sizes
-            self.high = np.array(sizes, np.int64) - 1  # (parts,)
-            self.high = self.high[0] if spec.kind == "discrete" else self.high  # () or (parts,)
-            self.low = np.zeros_like(self.high)
-        self.shape: tuple[int, ...] = self.high.shape
-
-    def one(self, action: Any) -> np.ndarray:
-        """Return the action of a single environment as a batch of one, ``(1,)`` or ``(1, parts)``.
-
-        Raises:
-            InvalidActionError: it is not in the action space.
-        """
-        if self.shape == () and isinstance(action, int) and not isinstance(action, bool):
-            if not 0 <= action <= self.high:
-                raise self._refusal(action, self.shape)
-            return np.array([action])  # (1,)
-        if isinstance(action, str) and self.sentences.readable:
-            return self.sentences.read(action)[None]
-        if not isinstance(action, np.ndarray | np.generic):
-            raise self._refusal(action, self.shape)
-        return self._check(np.asarray(action), action, self.shape)[None]
-
-    def many(self, actions: Any, rows: int) -> np.ndarray:
-        """Return the actions of ``rows`` environments, ``(rows,)`` or ``(rows, parts)``.
-
-        Args:
-            actions: an array of the batched action space, or a list with one sentence per row.
-            rows: how many.
-
-        Raises:
-            InvalidActionError: they are not in the batched action space.
-        """
-        shape = (rows, *self.shape)
-        if self.sentences.readable and is_sentences(actions) and len(actions) == rows:
-            return np.stack([self.sentences.read(sentence) for sentence in actions])
-        if not isinstance(actions, np.ndarray):
-            raise self._refusal(actions, shape)
-        return self._check(actions, actions, shape)
-
-    def _check(self, array: np.ndarray, given: Any, shape: tuple[int, ...]) -> np.ndarray:
-        kinds = "f" if self.dtype.kind == "f" else "iu"
-        fits = array.shape == shape and array.dtype.kind in kinds
-        if not fits or array.dtype.itemsize > self.dtype.itemsize:
-            raise self._refusal(given, shape)
-        if not ((array >= self.low) & (array <= self.high)).all():  # False for NaN
-            raise self._refusal(given, shape)
-        return array.astype(self.dtype)
-
-    def _refusal(self, given: Any, shape: tuple[int, ...]) -> InvalidActionError:
-        """Say what was given and what is allowed."""
-        what = f"{type(given).__name__} {given!r}"[:120]
-        if isinstance(given, np.ndarray):
-            what = f"array of shape {given.shape}, dtype {given.dtype}: {given!r}"[:160]
-        return InvalidActionError(f"{what} is not an action here; pass {self._allowed(shape)}.")
-
-    def _allowed(self, shape: tuple[int, ...]) -> str:
-        sizes, names = self.spec.sizes, self.spec.names
-        if self.spec.kind == "discrete":
-            named = ", ".join(f"{number} {name!r}" for number, name in enumerate(names))
-            text = f"an integer from 0 to {sizes[0] - 1}" + (f" ({named})" if named else "")
-            return text if shape == () else f"an integer array of shape {shape}, each {text}"
-        if self.spec.kind == "text":
-            many = "" if len(shape) == 1 else f" for each of the {shape[0]} rows"
-            return (
-                f"a sentence of at most {sizes[0]} words{many} ({listed(names)}), or an integer "
-                f"array of shape {shape} with word ids from 0 to {len(names) - 1}"
-            )
-        if self.spec.kind == "multidiscrete":
-            return f"an integer array of shape {shape} with values from 0 below {sizes}"
-        return (
-            f"a float32 array of shape {shape} between {self.low.tolist()} and {self.high.tolist()}"
-            " (a float64 array: .astype(np.float32))"
-        )
+    if isinstance(space, spaces.Discrete) and space.start == 0:
+        return ActionSpec("discrete", (int(space.n),))
+    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1 and not space.start.any():
+        return ActionSpec("multidiscrete", tuple(space.nvec.tolist()))
+    if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32:
+        bounds = tuple(space.low.tolist()), tuple(space.high.tolist())
+        return ActionSpec("box", space.shape, (), *bounds)
+    raise ConfigurationError(
+        f"the action space is {shown(space)}; use a Discrete or MultiDiscrete that counts from 0, "
+        "or a Box of one dimension of float32."
+    )
 
 
 def check_observation(
@@ -240,7 +178,12 @@ def check_observation(
 
 def _check_modality(key: str, value: Any, spec: ModalitySpec, rows: int) -> np.ndarray:
     space = modality_space(spec)
-    array = np.asarray(value)
+    array = plain_array(value)
+    if array is None:
+        raise InvalidObservationError(
+            f"the {key} of the observation is {shown(value)}; pass an array {spec.shape} (or "
+            f"{(rows, *spec.shape)}) of {spec.dtype}."
+        )
     if array.dtype != spec.dtype or array.shape not in (spec.shape, (rows, *spec.shape)):
         raise InvalidObservationError(
             f"the {key} of the observation has shape {array.shape} and dtype {array.dtype}; "
@@ -252,3 +195,13 @@ def _check_modality(key: str, value: Any, spec: ModalitySpec, rows: int) -> np.n
             f"[{space.low.min()}, {space.high.max()}] or holds NaN."
         )
     return np.broadcast_to(array, (rows, *spec.shape))
+
+
+def plain_array(value: Any) -> np.ndarray | None:
+    """Return ``value`` as an array; None if it is none, is ragged, or is masked."""
+    if isinstance(value, np.ma.MaskedArray):  # asarray() would uncover what is masked
+        return None
+    try:
+        return np.asarray(value)
+    except Exception:  # a ragged list, a tensor on another device, any foreign object
+        return None

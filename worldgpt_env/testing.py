@@ -20,9 +20,9 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.batch import Prediction, State
 from worldgpt_env.model.modalities import ActionSpec, Modality, TextSpec
 
+from .actions import Sentences
 from .env import WorldGPTEnv
 from .errors import ContractError, EpisodeEndedError, InvalidActionError, WorldGPTError
-from .sentences import Sentences
 from .spaces import action_space, decoded_space, modality_space
 
 __all__ = ["check_dream", "check_model", "check_world"]

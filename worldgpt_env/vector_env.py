@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.arguments import check_whole, shown
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import ActionSpec, Modality
 
-from .cognition import KnowledgeConfig
-from .env import RESET, Observation, as_tuple, check_render_mode
+from .env import RESET, Observation, RenderModes, check_render_mode
 from .errors import (
     ClosedEnvironmentError,
     ConfigurationError,
@@ -28,13 +29,18 @@ from .errors import (
     RenderModeError,
     ResetNeededError,
 )
-from .opening import open_model
 from .rendering import draw_panel
-from .rows import checked_seeds
-from .simulator import DEFAULT_WORLD, Simulator, SimulatorConfig
+from .simulator import (
+    DEFAULT_WORLD,
+    KnowledgeConfig,
+    Simulator,
+    SimulatorConfig,
+    SimulatorStep,
+    checked_seeds,
+    open_model,
+)
 from .spaces import batched_space
 from .start_states import StartStates
-from .step import SimulatorStep
 
 Infos = dict[str, Any]
 
@@ -76,13 +82,12 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
         """Open a learned world ``num_envs`` times; the arguments are described in the class."""
-        check_render_mode(render_mode, ["rgb_array"])
-        model = open_model(model, device)
-        if max_episode_steps is not None:
-            horizon = min(horizon or model.config.horizon, max_episode_steps)
+        modes = RenderModes(["rgb_array"])
+        check_render_mode(render_mode, modes)
+        mode = _autoreset_mode(autoreset_mode)
         config = SimulatorConfig(
             obs_mode=obs_mode,
-            modalities=as_tuple(modalities),
+            modalities=modalities,
             horizon=horizon,
             start_states=start_states,
             temperature=temperature,
@@ -91,10 +96,14 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
             memory=memory,
             knowledge=knowledge,
         )
+        model = open_model(model, device)
+        if max_episode_steps is not None:
+            most = check_whole("max_episode_steps", max_episode_steps)
+            config = replace(config, horizon=min(config.horizon or model.config.horizon, most))
         self.simulator = Simulator(model, num_envs, config)
-        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.autoreset_mode = mode
         self.metadata = {
-            "render_modes": ["rgb_array"],
+            "render_modes": modes,
             "render_fps": 8,
             "autoreset_mode": self.autoreset_mode,
         }
@@ -164,9 +173,10 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
                 'env.reset(options={"reset_mask": mask}) with a bool mask.'
             )
         step = self.simulator.step(actions)
-        infos = _step_infos(step, ~over, self.simulator.texts(step.state))
         if over.any():
             self.simulator.reset(over)
+        infos = _step_infos(step, ~over, self.simulator.texts())
+        if over.any():
             _merge(infos, self._start_infos(over))
         ended = step.terminated | step.truncated
         if self.autoreset_mode is AutoresetMode.SAME_STEP and ended.any():
@@ -204,10 +214,7 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
 
     def _start_infos(self, mask: np.ndarray) -> Infos:
         """Return the infos of rows that have just been reset."""
-        texts = np.full(self.num_envs, None, object)
-        chosen = np.flatnonzero(mask)
-        state = {m: codes[torch.from_numpy(chosen)] for m, codes in self.simulator.state.items()}
-        texts[chosen] = self.simulator.texts(state)
+        texts, chosen = _where(mask, np.array(self.simulator.texts(), object)), np.flatnonzero(mask)
         values = {
             "uncertainty": np.zeros(self.num_envs),
             "consistency": mask.astype(np.float64),
@@ -242,9 +249,10 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
 
     def _checked_mask(self, mask: Any) -> np.ndarray:
         fits = isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,)
+        fits = fits and not isinstance(mask, np.ma.MaskedArray)
         if not fits or mask.dtype != bool or not mask.any():
             raise InvalidOptionError(
-                f"reset_mask {mask!r:.80} is not understood; pass a bool array of shape "
+                f"reset_mask {shown(mask)} is not understood; pass a bool array of shape "
                 f"({self.num_envs},) with at least one True."
             )
         return mask
@@ -257,11 +265,10 @@ class WorldGPTVectorEnv(gym.vector.VectorEnv[Observation, np.ndarray, np.ndarray
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except ValueError as error:
-        known = [known.value for known in AutoresetMode]
-        raise ConfigurationError(f"autoreset_mode is {mode!r}; use one of {known}.") from error
+    known = [known.value for known in AutoresetMode]
+    if not isinstance(mode, AutoresetMode | str) or mode not in [*AutoresetMode, *known]:
+        raise ConfigurationError(f"autoreset_mode is {shown(mode)}; use one of {known}.")
+    return AutoresetMode(mode)
 
 
 def _step_infos(step: SimulatorStep, mask: np.ndarray, texts: list[str]) -> Infos:

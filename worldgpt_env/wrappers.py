@@ -12,13 +12,14 @@ import torch
 from gymnasium.utils import RecordConstructorArgs
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.arguments import shown
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
+from .actions import ActionValidator, Phrasebook, parse_sentences
 from .errors import ConfigurationError, WorldMismatchError
-from .opening import open_model
-from .past import Past, Remembering
-from .sentences import Phrasebook
-from .spaces import ActionGate, action_space, choose_modalities, latent_space
+from .frame_stack import FrameStack, FrameStackConfig
+from .simulator import open_model
+from .spaces import action_space, choose_modalities, latent_space
 
 Observation = dict[str, np.ndarray]
 
@@ -46,6 +47,7 @@ class LatentObservation(
         modalities: Iterable[Modality | str] | None = None,
     ) -> None:
         """Check that world and model belong together."""
+        check_env_type(env, "LatentObservation")
         RecordConstructorArgs.__init__(self, model=model, modalities=modalities)
         super().__init__(env)
         self.model = open_model(model)
@@ -75,6 +77,7 @@ class SelectModalities(
         self, env: gym.Env[Observation, Any], modalities: Iterable[Modality | str]
     ) -> None:
         """Refuse modalities that the world lacks."""
+        check_env_type(env, "SelectModalities")
         RecordConstructorArgs.__init__(self, modalities=modalities)
         super().__init__(env)
         if not isinstance(env.observation_space, gym.spaces.Dict):
@@ -118,17 +121,18 @@ class MemoryObservation(gym.Wrapper[Observation, Any, Observation, Any], RecordC
         self, env: gym.Env[Observation, Any], count: int = 4, horizon: int | None = None
     ) -> None:
         """Remember nothing yet."""
+        check_env_type(env, "MemoryObservation")
         RecordConstructorArgs.__init__(self, count=count, horizon=horizon)
         super().__init__(env)
-        self._past = Past(env.observation_space, 1, Remembering(count, horizon))
-        self.observation_space = self._past.space  # type: ignore[assignment]
+        self._stack = FrameStack(env.observation_space, 1, FrameStackConfig(count, horizon))
+        self.observation_space = self._stack.space  # type: ignore[assignment]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode, of which nothing is remembered."""
         observation, info = self.env.reset(seed=seed, options=options)
-        self._past.forget()
+        self._stack.forget()
         return self._see(observation), info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -138,8 +142,8 @@ class MemoryObservation(gym.Wrapper[Observation, Any, Observation, Any], RecordC
 
     def _see(self, observation: Observation) -> Observation:
         batch = {key: value[None] for key, value in observation.items()}
-        shown = self._past.show(batch)
-        self._past.keep(batch)
+        shown = self._stack.show(batch)
+        self._stack.keep(batch)
         return {key: value[0].copy() for key, value in shown.items()}
 
 
@@ -160,13 +164,14 @@ class DiscreteTextActions(gym.ActionWrapper[Observation, Any, Any], RecordConstr
 
     def __init__(self, env: gym.Env[Observation, Any], sentences: Iterable[str]) -> None:
         """Look up the words of every sentence."""
-        sentences = (sentences,) if isinstance(sentences, str) else tuple(sentences)
+        sentences = parse_sentences(sentences)
+        check_env_type(env, "DiscreteTextActions")
         RecordConstructorArgs.__init__(self, sentences=sentences)
         super().__init__(env)
         if not env.has_wrapper_attr("action_spec"):
             raise ConfigurationError(f"{env} has no action_spec; DiscreteTextActions needs one.")
         self._book = Phrasebook(env.get_wrapper_attr("action_spec"), sentences)
-        self._gate = ActionGate(self._book.spec)
+        self._validator = ActionValidator(self._book.spec)
         self.action_space = action_space(self._book.spec)
 
     @property
@@ -176,7 +181,20 @@ class DiscreteTextActions(gym.ActionWrapper[Observation, Any, Any], RecordConstr
 
     def action(self, action: Any) -> np.ndarray:
         """Return the word ids ``(slots,)`` of a number or of one of the sentences."""
-        return self._book.table[self._gate.one(action)[0]].copy()
+        return self._book.table[self._validator.one(action)[0]].copy()
+
+
+def check_env_type(env: object, wrapper: str) -> None:
+    """Refuse to wrap anything but an environment of Gymnasium.
+
+    Raises:
+        ConfigurationError: ``env`` is something else.
+    """
+    if not isinstance(env, gym.Env):
+        raise ConfigurationError(
+            f"{wrapper} was put around {shown(env)}; put it around an environment, such as "
+            'worldgpt_env.make_world("doorkey").'
+        )
 
 
 def encode_latent(model: WorldGPT, observation: Mapping[str, np.ndarray]) -> Observation:
@@ -200,6 +218,12 @@ def check_match(env: gym.Env[Any, Any], model: WorldGPT) -> None:
     Raises:
         WorldMismatchError: naming what differs.
     """
+    for name in ("specs", "action_spec"):
+        if not (isinstance(env, gym.Env) and env.has_wrapper_attr(name)):
+            raise WorldMismatchError(
+                f"{shown(env)} has no {name}, so it is no world of this package; open one with "
+                f"worldgpt_env.make_world({model.config.world!r})."
+            )
     specs, actions = env.get_wrapper_attr("specs"), env.get_wrapper_attr("action_spec")
     differing = [str(m) for m, spec in model.specs.items() if specs.get(m) != spec]
     if actions != model.action_spec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..bounds import from_fields
 from ..errors import ConfigurationError
 from ..modalities import AudioSpec, ImageSpec, ModalitySpec, TextSpec, VectorSpec, VideoSpec
 from .audio import AudioCodec, AudioCodecConfig
@@ -45,24 +46,22 @@ def build_codec(spec: ModalitySpec, settings: Mapping[str, Any] | None = None) -
     Raises:
         ConfigurationError: for a spec without a codec, and for settings its codec does not have.
     """
-    settings = dict(settings or {})
-    try:
-        if "encoder" in settings:
-            from .pretrained import PretrainedCodec, PretrainedCodecConfig
+    settings = {} if settings is None else settings
+    what = f"the codec of {type(spec).__name__}"
+    if isinstance(settings, Mapping) and "encoder" in settings:
+        from .pretrained import PretrainedCodec, PretrainedCodecConfig
 
-            return PretrainedCodec(spec, PretrainedCodecConfig(**settings))
-        if isinstance(spec, ImageSpec):
-            return ImageCodec(spec, ImageCodecConfig(**settings))
-        if isinstance(spec, VideoSpec):
-            return VideoCodec(spec, VideoCodecConfig(**settings))
-        if isinstance(spec, AudioSpec):
-            return AudioCodec(spec, AudioCodecConfig(**settings))
-        if isinstance(spec, TextSpec):
-            return TextCodec(spec, TextCodecConfig(**settings))
-        if isinstance(spec, VectorSpec):
-            return VectorCodec(spec, VectorCodecConfig(**settings))
-    except TypeError as error:
-        raise ConfigurationError(f"codec settings {settings} do not fit: {error}") from error
+        return PretrainedCodec(spec, from_fields(PretrainedCodecConfig, settings, what))
+    if isinstance(spec, ImageSpec):
+        return ImageCodec(spec, from_fields(ImageCodecConfig, settings, what))
+    if isinstance(spec, VideoSpec):
+        return VideoCodec(spec, from_fields(VideoCodecConfig, settings, what))
+    if isinstance(spec, AudioSpec):
+        return AudioCodec(spec, from_fields(AudioCodecConfig, settings, what))
+    if isinstance(spec, TextSpec):
+        return TextCodec(spec, from_fields(TextCodecConfig, settings, what))
+    if isinstance(spec, VectorSpec):
+        return VectorCodec(spec, from_fields(VectorCodecConfig, settings, what))
     raise ConfigurationError(
         f"there is no codec for {type(spec).__name__}; there are codecs for ImageSpec, VideoSpec, "
         "AudioSpec, TextSpec and VectorSpec."

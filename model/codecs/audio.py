@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..bounds import check_fields
 from ..errors import ConfigurationError
 from ..modalities import AudioSpec, Modality
 from .codec import Codec, CodecOutput, check_collapse, in_micro_batches
@@ -44,9 +45,19 @@ class AudioCodecConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no codec."""
-        for name in ("patches", "frames", "bands", "digits", "width", "updates", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        check_fields(
+            self,
+            patches=(1, 4096),
+            frames=(1, 256),
+            bands=(1, 1024),
+            digits=(1, 256),
+            levels=(2, 4096),
+            width=(1, 8192),
+            side_weight=(0, 1e6),
+            updates=(1, 10**9),
+            batch_size=(1, 10**6),
+            learning_rate=(0, 10),
+        )
 
 
 class AudioCodec(Codec):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..bounds import check_fields
 from ..errors import ConfigurationError
 from ..modalities import ImageSpec, VideoSpec
 from .codec import Codec, CodecOutput, check_collapse, in_micro_batches
@@ -51,13 +52,17 @@ class CellCodecConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes and weights that make no codec."""
-        for name in ("digits", "width", "updates", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
-        if self.rarity < 0 or self.rarity_limit < 1:
-            raise ConfigurationError(
-                f"rarity {self.rarity} must be at least 0, rarity_limit {self.rarity_limit} 1."
-            )
+        check_fields(
+            self,
+            digits=(1, 256),
+            levels=(2, 4096),
+            width=(1, 8192),
+            rarity=(0, 100),
+            rarity_limit=(1, 1e6),
+            updates=(1, 10**9),
+            batch_size=(1, 10**6),
+            learning_rate=(0, 10),
+        )
 
 
 class CellEncoder(nn.Sequential):

@@ -89,6 +89,13 @@ class Codec(nn.Module, ABC):
     def latent(self, codes: Tensor) -> Tensor:
         """Return what a policy sees of ``codes``: ``(B, latent_size)`` float32 in [-1, 1]."""
 
+    def neutral_codes(self) -> Tensor:
+        """Return the codes ``(C, G)`` that fill the place of an absent observation.
+
+        The middle level of each digit, which is the mean of what the codec was trained on.
+        """
+        return torch.full((self.cells, self.digits), self.levels // 2)
+
     def expected_latent(self, probabilities: Tensor) -> Tensor:
         """Return the expected :meth:`latent` of a state that is not certain.
 

@@ -48,6 +48,10 @@ class ContinuousCodec(Codec):
         """Check the sample; a frozen encoder needs no statistics."""
         self.check_raw(raw)
 
+    def neutral_codes(self) -> Tensor:
+        """Return the centre of the embeddings, zeros ``(C, E)``."""
+        return torch.zeros(self.cells, self.digits)
+
     @torch.no_grad()
     def encode(self, raw: Tensor) -> Tensor:
         """Return the state ``(B, C, E)``, unit vectors, of ``raw`` ``(B, *shape)``."""

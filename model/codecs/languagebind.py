@@ -18,13 +18,14 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from ..errors import ConfigurationError
+from ..external_weights import find_file, freeze, read_json
 from ..modalities import AudioSpec, ModalitySpec, VideoSpec
-from ..reference import find_file, freeze, read_json
+from ..safe_json import one_line
+from ..safe_tensors import read_tensors
 from .preparation import Picture, filter_bank, log_mel, resample, sample_frames
 from .towers import Tower
 
@@ -178,7 +179,8 @@ class LanguageBindTower(Tower):
             network.load_state_dict(read_weights(path, config["vision_config"]))
         except RuntimeError as error:
             raise ConfigurationError(
-                f"{path!r} lacks weights of LanguageBind's vision model, or has others: {error}"
+                f"{path!r} lacks weights of LanguageBind's vision model, or has others: "
+                f"{one_line(error)}."
             ) from error
         freeze(network)
         return cls(spec, network, recipe or cls.read_recipe(encoder, path, network), pooled)
@@ -289,7 +291,7 @@ def read_weights(path: str, vision: dict[str, Any]) -> dict[str, Tensor]:
         )
     plain: dict[str, Tensor] = {}
     adapters: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in load_file(file).items():
+    for name, tensor in read_tensors(file, "Download it again.", ConfigurationError).items():
         if not name.startswith(("vision_model.", "visual_projection.")):
             continue
         name = name.replace("encoder.base_model.model.", "encoder.").replace(".base_layer.", ".")

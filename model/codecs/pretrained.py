@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigurationError
+from ..bounds import check_fields
+from ..errors import ConfigurationError, WorldGPTError
+from ..external_weights import Referring, check_digest, freeze, weights_digest
+from ..memory_limit import no_memory_limit
 from ..modalities import AudioSpec, ImageSpec, Modality, ModalitySpec, TextSpec, VideoSpec
-from ..reference import Referring, check_digest, freeze, weights_digest
+from ..safe_json import one_line, shorten
 from .continuous import ContinuousCodec
 from .languagebind import LanguageBindTower
 from .towers import ClipTower, PictureTower, SentenceTower, SoundTower, Tower
@@ -61,6 +64,12 @@ class PretrainedCodecConfig:
 
     def __post_init__(self) -> None:
         """Refuse unknown settings."""
+        check_fields(self)
+        if not isinstance(self.architecture, dict) or not isinstance(self.recipe, dict):
+            raise ConfigurationError(
+                f"architecture {shorten(self.architecture)} and recipe {shorten(self.recipe)} of "
+                "an encoder must be dicts."
+            )
         if self.tokens not in ("pooled", "patches"):
             raise ConfigurationError(f"tokens is {self.tokens!r}; use 'pooled' or 'patches'.")
 
@@ -128,7 +137,15 @@ def open_tower(spec: ModalitySpec, config: PretrainedCodecConfig) -> Tower:
     kind, pooled = kinds[config.encoder], config.tokens == "pooled"
     if config.embed_weights and config.architecture:
         return kind.rebuild(config.encoder, config.architecture, spec, config.recipe, pooled)
-    return kind.open(config.encoder, config.path, spec, config.recipe, pooled)
+    try:
+        with no_memory_limit():
+            return kind.open(config.encoder, config.path, spec, config.recipe, pooled)
+    except WorldGPTError:
+        raise
+    except Exception as error:  # what foreign files lead to can be anything
+        raise ConfigurationError(
+            f"no {config.encoder!r} encoder can be loaded from {config.path!r}: {one_line(error)}."
+        ) from error
 
 
 def blank(spec: ModalitySpec) -> Tensor:

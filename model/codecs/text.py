@@ -40,6 +40,10 @@ class TextCodec(Codec):
         """Check the sample; words need no statistics."""
         self.encode(raw)
 
+    def neutral_codes(self) -> Tensor:
+        """Return no words, zeros ``(L, 1)``."""
+        return torch.zeros((self.cells, 1), dtype=torch.int64)
+
     def encode(self, raw: Tensor) -> Tensor:
         """Return ids ``(B, L)`` as codes ``(B, L, 1)``; an unknown id is an error."""
         self.check_raw(raw)

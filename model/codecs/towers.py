@@ -13,8 +13,8 @@ import transformers
 from torch import Tensor, nn
 
 from ..errors import ConfigurationError
+from ..external_weights import freeze, load_network, quiet, read_json
 from ..modalities import AudioSpec, ModalitySpec, TextSpec, VideoSpec
-from ..reference import freeze, load_network, quiet, read_json
 from .continuous import unit
 from .preparation import Picture, resample, sample_frames
 

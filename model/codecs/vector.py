@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..bounds import check_fields
 from ..errors import ConfigurationError
 from ..modalities import Modality, VectorSpec
 from .codec import Codec, distinct_rows, mean_cell_entropy
@@ -24,8 +25,7 @@ class VectorCodecConfig:
 
     def __post_init__(self) -> None:
         """Refuse fewer than two bins."""
-        if self.bins < 2:
-            raise ConfigurationError(f"bins is {self.bins}; a number needs at least 2 bins.")
+        check_fields(self, bins=(2, 65536))
 
 
 class VectorCodec(Codec):
@@ -67,6 +67,10 @@ class VectorCodec(Codec):
             cells = self.encode(raw).unbind(1)  # n of (B, 1)
             spread.append(torch.tensor([mean_cell_entropy(cell[:, None]) for cell in cells]))
         self.curved.copy_((spread[1] > spread[0]).to(raw.device) & ~self.exact)
+
+    def neutral_codes(self) -> Tensor:
+        """Return the bins ``(n, 1)`` of the middle of each range."""
+        return self.encode(torch.stack([self.low, self.high]).mean(0, keepdim=True))[0].cpu()
 
     def encode(self, raw: Tensor) -> Tensor:
         """Return the nearest bin of each number, ``(B, n, 1)``.

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import IO
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import MemoryFolderError
+from ..safe_tensors import read_tensors, save_tensors
 
 LOCK = "lock"
+CURE = (
+    "Someone removed or changed it: reset the episodes, and leave the folder alone while they run."
+)
 READ_AT_ONCE = 8
 """Chunks that stay in memory once they were read."""
 
@@ -81,13 +84,11 @@ class ChunkStore:
         if self.own is None:
             return Chunk(self, tensors, None)
         path = self.own / f"{uuid.uuid4().hex}.safetensors"
-        draft = path.with_suffix(".tmp")
         try:
             self._need_owner()
-            save_file(tensors, draft)
-            os.replace(draft, path)
+            save_tensors(path, tensors)  # no need to last: its name is told when it is whole
         except (OSError, SafetensorError) as error:
-            draft.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             self._give_up(f"a memory could not be written to {self.own} ({error})", error)
             return Chunk(self, tensors, None)
         return Chunk(self, tensors, path)
@@ -95,13 +96,7 @@ class ChunkStore:
     def read(self, path: Path) -> dict[str, Tensor]:
         """Return what :meth:`keep` wrote; the last few chunks stay in memory."""
         if path not in self._read:
-            try:
-                self._read[path] = load_file(path)
-            except (OSError, SafetensorError) as error:
-                raise MemoryFolderError(
-                    f"the memory {path} cannot be read ({error}); someone removed or changed it. "
-                    "Reset the episodes, and leave the folder alone while they run."
-                ) from error
+            self._read[path] = read_tensors(path, CURE, MemoryFolderError)
             while len(self._read) > READ_AT_ONCE:
                 self._read.popitem(last=False)
         self._read.move_to_end(path)

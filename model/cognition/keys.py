@@ -7,58 +7,52 @@ direction too. Every part then has length 1 and counts the same.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from ..batch import Presence, State
-from ..modalities import ActionSpec, Modality, specs_to_json
-
-if TYPE_CHECKING:
-    from ..worldgpt import WorldGPT
+from ..modalities import ActionSpec, Modality
+from ..processor import Processor
+from ..states import Presence, State, widen
 
 
 class Keys:
-    """Makes keys for one model and one knowledge base.
+    """Makes keys for one processor and one knowledge base.
 
     Args:
-        model: whose codecs give the latents.
+        processor: whose codecs give the latents.
         centres: per modality ``(F + 1,)``: the mean latent of the base, and its spread around it.
     """
 
-    def __init__(self, model: WorldGPT, centres: Mapping[Modality, Tensor]) -> None:
+    def __init__(self, processor: Processor, centres: Mapping[Modality, Tensor]) -> None:
         """See the class."""
-        self.model = model
-        self.centres = {m: centres[m].to(model.device) for m in model.specs}
+        self.processor = processor
+        self.centres = {m: centres[m].to(processor.device) for m in processor.specs}
 
     @classmethod
-    def fit(cls, model: WorldGPT, state: State, present: Presence, block: int = 4096) -> Keys:
+    def fit(cls, processor: Processor, state: State, present: Presence, block: int = 4096) -> Keys:
         """Measure mean and spread of the latents of ``state`` ``(N, C, G)``, where it is there."""
         centres = {}
         for modality, codes in state.items():
             there = present.get(modality)
             codes = codes if there is None else codes[there]
             parts = [
-                _latent(model, modality, codes[start : start + block]).double()
+                _latent(processor, modality, codes[start : start + block]).double()
                 for start in range(0, len(codes), block)
             ]
-            size = model.latent_sizes[modality]
+            size = processor.latent_sizes[modality]
             total = sum((part.sum(0) for part in parts), torch.zeros(size, dtype=torch.float64))
             mean = total / max(len(codes), 1)
             apart = sum(float((part - mean).square().sum()) for part in parts)
             spread = (apart / max(len(codes), 1)) ** 0.5
             centres[modality] = torch.cat([mean, torch.tensor([spread or 1.0])]).float()
-        return cls(model, centres)
+        return cls(processor, centres)
 
     @property
     def parts(self) -> tuple[str, ...]:
         """What a key is made of: the modalities, and at the end the action."""
-        return (*map(str, self.model.specs), "action")
+        return (*map(str, self.processor.specs), "action")
 
     def of(self, state: State, action: Tensor, present: Presence) -> tuple[Tensor, Tensor]:
         """Return the keys ``(B, F)`` float32, and which parts they have ``(B, P)`` float32.
@@ -68,19 +62,19 @@ class Keys:
             action: ``(B, ...)``.
             present: which rows have a modality, ``(B,)`` bool; all if not named.
         """
-        rows, device = len(action), self.model.device
+        rows, device = len(action), self.processor.device
         vectors, there = [], torch.zeros(rows, len(self.parts), device=device)
-        for number, modality in enumerate(self.model.specs):
+        for number, modality in enumerate(self.processor.specs):
             if modality not in state:
                 vectors.append(torch.zeros(rows, len(self.centres[modality]), device=device))
                 continue
             has = present.get(modality, torch.ones(rows, dtype=torch.bool)).to(device).float()
             centre = self.centres[modality]
-            latent = _latent(self.model, modality, state[modality]) - centre[:-1]
+            latent = _latent(self.processor, modality, state[modality]) - centre[:-1]
             spread = centre[-1:].expand(rows, 1)
             vectors.append(_unit(torch.cat([latent, spread], 1)) * has[:, None])
             there[:, number] = has
-        vectors.append(_unit(action_vectors(self.model.action_spec, action.to(device))))
+        vectors.append(_unit(action_vectors(self.processor.action_spec, action.to(device))))
         there[:, -1] = 1
         return torch.cat(vectors, 1), there
 
@@ -108,24 +102,8 @@ def action_vectors(spec: ActionSpec, action: Tensor) -> Tensor:
     return torch.cat([shares, torch.ones(rows, 1, device=action.device)], 1)
 
 
-def codec_sha256(model: WorldGPT) -> str:
-    """Return the hash of all that decides which codes and latents ``model`` gives."""
-    told = {
-        "specs": specs_to_json(model.specs),
-        "action": dataclasses.asdict(model.action_spec),
-        "codecs": {str(m): model.codec(m).to_json() for m in model.specs},
-    }
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.codecs.state_dict().items()):
-        digest.update(name.encode())
-        raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(raw.numpy())
-    return digest.hexdigest()
-
-
-def _latent(model: WorldGPT, modality: Modality, codes: Tensor) -> Tensor:
-    codes = codes.to(model.device)
-    return model.latent({modality: codes if codes.is_floating_point() else codes.long()})[modality]
+def _latent(processor: Processor, modality: Modality, codes: Tensor) -> Tensor:
+    return processor.latent({modality: widen(codes.to(processor.device))})[modality]
 
 
 def _unit(vectors: Tensor) -> Tensor:

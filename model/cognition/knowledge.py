@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..batch import Presence, State
-from ..checkpoint import MANIFEST, verify, write_folder
+from ..checkpoint import MANIFEST, refused, verify, write_folder
 from ..codecs.codec import MICRO_BATCH
-from ..errors import KnowledgeError
+from ..contexts import Contexts
+from ..errors import ConfigurationError, KnowledgeError
 from ..modalities import Modality
-from .contexts import Contexts
-from .facts import Facts
-from .keys import Keys, codec_sha256
+from ..processor import Processor
+from ..safe_io import recover_folder, write_json, write_tensors
+from ..safe_json import Fields, read_json
+from ..safe_tensors import read_tensors
+from ..states import Presence, State
+from ..transitions import TransitionStore
+from .keys import Keys
 from .nearest import FaissNearest, Nearest, Refused
 
-if TYPE_CHECKING:
-    from ..worldgpt import WorldGPT
-
 DESCRIPTION, TENSORS = "knowledge.json", "knowledge.safetensors"
-FORMAT = 1
+FORMAT = 2
+PAIRS = 1  # the format that kept each transition's two states by themselves
+CURE = "Copy the whole folder again, or build it anew: worldgpt knowledge."
 
 
 @dataclass(frozen=True)
@@ -58,54 +58,60 @@ class Knowledge:
     the same action, the same codes after), of whatever episode.
 
     Args:
-        model: whose codecs the states are of.
-        facts: the transitions.
+        processor: whose codecs the states are of.
+        store: the time steps.
+        rows: ``(N,)`` int64, the row of the store at which each transition begins.
         barred: ``(Q, 2)`` int64, pairs of an episode and a fingerprint that it may not be given.
-        fingerprints: ``(N,)`` int64 of ``facts``.
         centres: of the keys; measured if None.
         faiss: search through faiss, see :class:`~.nearest.FaissNearest`.
 
     Example:
-        >>> knowledge = Knowledge.load("runs/knowledge", model)
+        >>> knowledge = Knowledge.load("runs/knowledge", model.processor)
         >>> found = knowledge.search(state, action, count=4, episode=episode)
         >>> contexts = knowledge.contexts(found)
     """
 
     def __init__(
         self,
-        model: WorldGPT,
-        facts: Facts,
+        processor: Processor,
+        store: TransitionStore,
+        rows: Tensor,
         barred: Tensor,
-        fingerprints: Tensor,
         centres: dict[Modality, Tensor] | None = None,
         faiss: bool = False,
     ) -> None:
         """Compute the keys."""
-        if set(facts.state) != set(model.specs):
+        if set(store.state) != set(processor.specs):
             raise KnowledgeError(
-                f"the transitions have {[*map(str, facts.state)]} and the model "
-                f"{[*map(str, model.specs)]}; build knowledge with the model that reads it."
+                f"the transitions have {[*map(str, store.state)]} and the model "
+                f"{[*map(str, processor.specs)]}; build knowledge with the model that reads it."
             )
-        self.model, self.facts = model, facts
+        if not len(rows):
+            raise KnowledgeError(
+                "a knowledge base needs at least one transition; build it from a recording: "
+                "worldgpt knowledge --model MODEL --data DIR --out KNOWLEDGE."
+            )
+        self.processor, self.store, self.rows = processor, store, rows
         if centres is None:
-            self.keys = Keys.fit(model, facts.state, facts.present)
+            states = {m: codes[rows] for m, codes in store.state.items()}
+            self.keys = Keys.fit(processor, states, store.presence(rows))
         else:
-            self.keys = Keys(model, centres)
-        self._fingerprints, self._barred = fingerprints, barred
-        self._group, self._bars = _groups(fingerprints, barred, model.device)
-        vectors, there = zip(
-            *(self._block(start) for start in range(0, len(facts), 4096)), strict=True
+            self.keys = Keys(processor, centres)
+        self._fingerprints, self._barred = store.fingerprints(rows), barred
+        self._group, self._bars = _groups(self._fingerprints, barred, processor.device)
+        vectors, present = zip(
+            *(self._block(start) for start in range(0, len(rows), 4096)), strict=True
         )
         kind = FaissNearest if faiss else Nearest
-        self._nearest: Nearest = kind(torch.cat(vectors), torch.cat(there))
+        self._nearest: Nearest = kind(torch.cat(vectors), torch.cat(present))
 
     @classmethod
     def build(
         cls,
-        model: WorldGPT,
+        processor: Processor,
         state: State,
         action: Tensor,
-        next: State,
+        next_state: State,
         episode: Tensor,
         scenario: Sequence[str] | None = None,
         present: Presence | None = None,
@@ -116,68 +122,95 @@ class Knowledge:
         """Build a knowledge base of N transitions.
 
         Args:
-            model: whose codecs the states are of.
+            processor: whose codecs the states are of.
             state: per modality ``(N, C, G)``.
             action: ``(N, ...)``.
-            next: per modality ``(N, C, G)``.
+            next_state: per modality ``(N, C, G)``.
             episode: ``(N,)`` int64, the episode that each is of.
             scenario: N names; "" by default.
             present: which states have a modality, ``(N,)`` bool; all if not named.
-            present_next: likewise of ``next``.
-            kept: ``(N,)`` bool, those that can be found; the others are known only so that their
-                episodes are not given the same ones of others. All by default.
+            present_next: likewise of ``next_state``.
+            kept: ``(N,)`` bool, those that can be found; see :meth:`over`.
             faiss: search through faiss.
 
         Raises:
             KnowledgeError: there is no transition, or the modalities are not the model's.
         """
-        facts = Facts.gather(model, state, action, next, episode, scenario, present, present_next)
-        return cls.over(model, facts, kept, faiss)
+        try:
+            store = TransitionStore.pairs(
+                processor, state, action, next_state, episode, scenario, present, present_next
+            )
+        except ConfigurationError as error:
+            raise KnowledgeError(str(error)) from error
+        return cls.over(processor, store, kept, faiss)
 
     @classmethod
     def over(
-        cls, model: WorldGPT, facts: Facts, kept: Tensor | None = None, faiss: bool = False
+        cls,
+        processor: Processor,
+        store: TransitionStore,
+        kept: Tensor | None = None,
+        faiss: bool = False,
     ) -> Knowledge:
-        """Build a knowledge base of ``facts``; ``kept`` as in :meth:`build`."""
-        prints = facts.fingerprints()
-        own = _pairs(facts.episode, prints)
-        if kept is not None:
-            facts, prints = facts.select(kept), prints[kept]
-            own = own[torch.isin(own[:, 1], prints)]
-        return cls(model, facts, own, prints, faiss=faiss)
+        """Build a knowledge base of the transitions of ``store``.
 
-    def read_by(self, model: WorldGPT) -> Knowledge:
-        """Return the same knowledge for another copy of its model.
+        Args:
+            processor: whose codecs the states are of.
+            store: the time steps.
+            kept: ``(N,)`` bool of ``store.begins``, those that can be found; the others matter only
+                in that their episodes are not given equal transitions of other episodes. All by
+                default.
+            faiss: search through faiss.
+        """
+        rows = store.begins
+        own = excluded_pairs(store)
+        if kept is not None:
+            rows = rows[kept]
+            own = own[torch.isin(own[:, 1], store.fingerprints(rows))]
+        return cls(processor, store, rows, own, faiss=faiss)
+
+    def read_by(self, processor: Processor) -> Knowledge:
+        """Return the same knowledge for another processor with the same codecs.
 
         Raises:
-            KnowledgeError: ``model`` has other modalities, or codecs of other weights.
+            KnowledgeError: ``processor`` has other modalities, or codecs of other weights.
         """
-        _check_told(self._told(), model, "hand")
+        _check_description(self._description(), processor, "hand")
         other = copy.copy(self)
-        other.model, other.keys = model, Keys(model, self.keys.centres)
-        other._group = self._group.to(model.device)
-        other._nearest = self._nearest.to(model.device)
+        other.processor, other.keys = processor, Keys(processor, self.keys.centres)
+        other._group = self._group.to(processor.device)
+        other._nearest = self._nearest.to(processor.device)
         return other
 
-    def asked_by(self, facts: Facts) -> Knowledge:
-        """Return the same knowledge for queries that name the episodes of other ``facts``.
+    def excluding(self, store: TransitionStore) -> Knowledge:
+        """Return the same knowledge for queries that name the episodes of another ``store``.
 
-        They are known by what happened in them, so that whatever this base has of them, however it
-        counted them, is not given to them.
+        An episode is known by its transitions: none that equals one of them is given to it, under
+        whatever number this base has it.
         """
         other = copy.copy(self)
-        other._barred = _pairs(facts.episode, facts.fingerprints())
-        _, other._bars = _groups(self._fingerprints, other._barred, self.model.device)
+        other._barred = excluded_pairs(store)
+        _, other._bars = _groups(self._fingerprints, other._barred, self.processor.device)
         return other
 
     def __len__(self) -> int:
         """Return the number of transitions."""
-        return len(self.facts)
+        return len(self.rows)
 
     @property
     def scenarios(self) -> tuple[str, ...]:
         """The scenarios of the transitions."""
-        return self.facts.scenarios
+        return self.store.scenarios
+
+    @property
+    def scenario(self) -> Tensor:
+        """The number of each transition's scenario, ``(N,)`` int64."""
+        return self.store.scenario[self.rows]
+
+    @property
+    def episode(self) -> Tensor:
+        """The episode that each transition is of, ``(N,)`` int64."""
+        return self.store.episode[self.rows]
 
     # search -------------------------------------------------------------------------------------
 
@@ -219,87 +252,76 @@ class Knowledge:
 
     def contexts(self, found: Found) -> Contexts:
         """Return what was found as contexts, the farthest first."""
-        index, distance = found.index.flip(1), found.distance.flip(1)
+        index, distance = found.index.flip(1).cpu(), found.distance.flip(1).cpu()
         valid = index >= 0
-        place = index.clamp(min=0).cpu()
-        tensors = {name: part[place] for name, part in self.facts.tensors().items()}
-        facts = {n: _cleared(t, valid.cpu()).to(self.model.device) for n, t in tensors.items()}
-        groups: dict[str, dict[Modality, Tensor]] = {
-            kind: {m: facts[f"{kind}/{m}"] for m in self.model.specs if f"{kind}/{m}" in facts}
-            for kind in ("state", "next", "present", "present_next")
-        }
-        return Contexts(
-            {m: _wide(part) for m, part in groups["state"].items()},
-            facts["action"],
-            {m: _wide(part) for m, part in groups["next"].items()},
-            valid,
-            distance,
-            groups["present"],
-            groups["present_next"],
-        )
+        contexts = self.store.contexts(self.rows[index.clamp(min=0)], valid, distance)
+        return contexts.cleared().to(self.processor.device)
 
     # disk ---------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
         """Write knowledge.json and knowledge.safetensors into ``folder``, replacing it whole."""
-        told, tensors = self._told(), self.facts.tensors()
+        used = torch.cat([self.rows, self.rows + 1]).unique()  # sorted: a next row stays the next
+        tensors = self.store.select(used).tensors()
         tensors |= {f"centre/{m}": part.cpu() for m, part in self.keys.centres.items()}
-        tensors |= {"barred": self._barred, "fingerprints": self._fingerprints}
+        tensors |= {"rows": torch.searchsorted(used, self.rows), "barred": self._barred}
 
         def write(draft: Path) -> None:
-            save_file({n: t.contiguous() for n, t in tensors.items()}, draft / TENSORS)
-            (draft / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n")
+            write_tensors(draft / TENSORS, tensors, sealed=True)
+            write_json(draft / DESCRIPTION, self._description())
 
         write_folder(Path(folder), write)
 
     @classmethod
-    def load(cls, folder: str | Path, model: WorldGPT, faiss: bool = False) -> Knowledge:
-        """Read what :meth:`save` wrote, for the same model.
+    def load(cls, folder: str | Path, processor: Processor, faiss: bool = False) -> Knowledge:
+        """Read what :meth:`save` wrote, for the same codecs.
 
         Raises:
-            KnowledgeError: there is none, or it is of another model.
+            KnowledgeError: there is none, or it is of other codecs.
             CheckpointError: a file is truncated or changed.
         """
         folder = Path(folder)
+        recover_folder(folder)
         if not (folder / MANIFEST).is_file() or not (folder / DESCRIPTION).is_file():
             raise KnowledgeError(
                 f"there is no knowledge at {folder}; build it: "
                 "worldgpt knowledge --model MODEL --data DIR --out KNOWLEDGE."
             )
-        verify(folder)
-        try:
-            told = json.loads((folder / DESCRIPTION).read_text())
-            _check_told(told, model, str(folder))
-            tensors = load_file(folder / TENSORS)
-            barred, prints = tensors.pop("barred"), tensors.pop("fingerprints")
-            centres = {m: tensors.pop(f"centre/{m}") for m in model.specs}
-            facts = Facts.of(tensors, tuple(told["scenarios"]))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            if isinstance(error, KnowledgeError):
-                raise
-            raise KnowledgeError(f"{folder} holds no knowledge of this version: {error}") from error
-        return cls(model, facts, barred, prints, centres, faiss)
+        verify(folder, DESCRIPTION, TENSORS)
+        description = Fields(read_json(folder / DESCRIPTION, CURE), folder / DESCRIPTION)
+        scenarios = tuple(description.texts("scenarios"))
+        for name in ("format", "modalities", "codec_sha256"):
+            description.need(name)
+        _check_description(description.data, processor, str(folder))
+        tensors = read_tensors(folder / TENSORS, CURE, unchecked=("reward",))
+        with refused(folder / TENSORS, CURE):
+            centres = {m: tensors.pop(f"centre/{m}") for m in processor.specs}
+            if description.data["format"] == PAIRS:
+                store = _store_of_pairs(processor, tensors, scenarios)
+                rows = store.begins
+            else:
+                store, rows = TransitionStore.of(tensors, scenarios), tensors["rows"]
+            store.check(processor)
+            _check_index(processor, store, rows, tensors["barred"], centres)
+            return cls(processor, store, rows, tensors["barred"], centres, faiss)
 
     # parts --------------------------------------------------------------------------------------
 
-    def _told(self) -> dict[str, Any]:
-        """Return what is known of the base, as JSON values."""
+    def _description(self) -> dict[str, Any]:
+        """Return what the base says about itself, as JSON values."""
         return {
             "format": FORMAT,
             "rows": len(self),
-            "modalities": {str(m): size for m, size in self.model.latent_sizes.items()},
-            "codec_sha256": codec_sha256(self.model),
+            "modalities": {str(m): size for m, size in self.processor.latent_sizes.items()},
+            "codec_sha256": self.processor.sha256,
             "scenarios": list(self.scenarios),
         }
 
     def _block(self, start: int, size: int = 4096) -> tuple[Tensor, Tensor]:
         """Return the keys of some transitions."""
-        rows, facts = slice(start, start + size), self.facts
-        return self.keys.of(
-            {m: codes[rows] for m, codes in facts.state.items()},
-            facts.action[rows],
-            {m: there[rows] for m, there in facts.present.items()},
-        )
+        rows = self.rows[start : start + size]
+        states = {m: codes[rows] for m, codes in self.store.state.items()}
+        return self.keys.of(states, self.store.action[rows], self.store.presence(rows))
 
     def _refusal(self, episodes: Tensor) -> Refused:
         """Return which rows queries of ``episodes`` ``(B,)`` may not be given."""
@@ -320,9 +342,31 @@ class Knowledge:
         return refused
 
 
-def _pairs(episode: Tensor, prints: Tensor) -> Tensor:
-    """Return which fingerprints are barred to which episode, ``(Q, 2)``: all of its own."""
-    return torch.stack([episode, prints], 1).unique(dim=0)
+def excluded_pairs(store: TransitionStore) -> Tensor:
+    """Return which fingerprints are not given to which episode, ``(Q, 2)``: all of its own."""
+    rows = store.begins
+    return torch.stack([store.episode[rows], store.fingerprints(rows)], 1).unique(dim=0)
+
+
+def _store_of_pairs(
+    processor: Processor, tensors: dict[str, Tensor], scenarios: tuple[str, ...]
+) -> TransitionStore:
+    """Return the transitions of a base of the format ``PAIRS``."""
+    groups: dict[str, dict[Modality, Tensor]] = {
+        kind: {m: tensors[f"{kind}/{m}"] for m in processor.specs if f"{kind}/{m}" in tensors}
+        for kind in ("state", "next", "present", "present_next")
+    }
+    names = [scenarios[number] for number in tensors["scenario"].tolist()]
+    return TransitionStore.pairs(
+        processor,
+        groups["state"],
+        tensors["action"],
+        groups["next"],
+        tensors["episode"],
+        names,
+        groups["present"],
+        groups["present_next"],
+    )
 
 
 def _groups(prints: Tensor, barred: Tensor, device: torch.device) -> tuple[Tensor, list[Tensor]]:
@@ -334,10 +378,11 @@ def _groups(prints: Tensor, barred: Tensor, device: torch.device) -> tuple[Tenso
     return group.to(device), [episodes.contiguous(), place[real][order]]
 
 
-def _check_told(told: dict[str, Any], model: WorldGPT, where: str) -> None:
+def _check_description(description: dict[str, Any], processor: Processor, where: str) -> None:
     """Refuse a knowledge base of another model, and say in what it differs."""
-    sizes = {str(m): size for m, size in model.latent_sizes.items()}
-    built, ask = told["modalities"], "build it anew: worldgpt knowledge --model MODEL --data DIR"
+    sizes = {str(m): size for m, size in processor.latent_sizes.items()}
+    built = description["modalities"]
+    ask = "build it anew: worldgpt knowledge --model MODEL --data DIR"
     if set(built) != set(sizes):
         raise KnowledgeError(
             f"the knowledge at {where} is of {sorted(built)} and the model of {sorted(sizes)}; "
@@ -347,17 +392,29 @@ def _check_told(told: dict[str, Any], model: WorldGPT, where: str) -> None:
         raise KnowledgeError(
             f"the knowledge at {where} has latents of {built} and the model of {sizes}; {ask}."
         )
-    if told["format"] != FORMAT or told["codec_sha256"] != codec_sha256(model):
+    known = description["format"] in (PAIRS, FORMAT)
+    if not known or description["codec_sha256"] != processor.sha256:
         raise KnowledgeError(
             f"the knowledge at {where} was built with codecs of other weights or settings, whose "
             f"codes mean something else to this model; {ask}."
         )
 
 
-def _cleared(part: Tensor, valid: Tensor) -> Tensor:
-    """Return ``part`` ``(B, k, ...)`` with zeros where nothing is valid."""
-    return part.masked_fill(~valid.reshape(*valid.shape, *([1] * (part.dim() - 2))), 0)
-
-
-def _wide(codes: Tensor) -> Tensor:
-    return codes if codes.is_floating_point() else codes.long()
+def _check_index(
+    processor: Processor,
+    store: TransitionStore,
+    rows: Tensor,
+    barred: Tensor,
+    centres: dict[Modality, Tensor],
+) -> None:
+    """Refuse parts of an index that do not fit its transitions."""
+    shapes = {"rows": (rows, (len(rows),)), "barred": (barred, (len(barred), 2))}
+    for name, (part, shape) in shapes.items():
+        if part.dtype != torch.int64 or tuple(part.shape) != shape:
+            raise KnowledgeError(f"{name} is {part.dtype} {tuple(part.shape)}, not int64 {shape}")
+    if not bool(torch.isin(rows, store.begins).all()):
+        raise KnowledgeError("rows names a time step that begins no transition")
+    for modality, centre in centres.items():
+        size = processor.latent_sizes[modality] + 1
+        if centre.dtype != torch.float32 or tuple(centre.shape) != (size,):
+            raise KnowledgeError(f"the centre of {modality} is not float32 ({size},)")

@@ -7,27 +7,25 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..batch import Presence, State
+from ..arguments import check_flag, check_path, check_whole, shown
+from ..contexts import Contexts
 from ..errors import ConfigurationError
 from ..modalities import Modality
+from ..processor import Processor
+from ..states import Presence, State, action_like, widen
 from .choice import choose_steps
 from .chunks import Chunk, ChunkStore
-from .contexts import Contexts
-from .storage import action_like, small_dtype
-
-if TYPE_CHECKING:
-    from ..worldgpt import WorldGPT
 
 READINGS = ("raw", "reflected")
 """How contexts reach the model: as tokens of whole transitions, or through its ContextReflector."""
 
 
 PRESENCE = ("present", "present_next")
+MOST_READ, MOST_NEAR = 1024, 2**20  # steps that are read at once, and kept where the model computes
 
 
 @dataclass(frozen=True)
@@ -54,21 +52,22 @@ class MemoryConfig:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         check_reading(self.reading, "memory")
-        for name, least in (("count", 1), ("horizon", 1), ("near", 2)):
-            value = getattr(self, name)
-            if value is None and name == "horizon":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigurationError(
-                    f"{name} of the memory is {value!r}; use a whole number from {least}."
-                )
+        plain = {"count": check_whole("count of the memory", self.count, 1, MOST_READ)}
+        plain["near"] = check_whole("near of the memory", self.near, 2, MOST_NEAR)
+        if self.horizon is not None:
+            plain["horizon"] = check_whole("horizon of the memory", self.horizon, 1, 2**31)
+        for name, value in plain.items():  # numpy's small integers overflow where they are added
+            object.__setattr__(self, name, value)
+        if self.folder is not None:
+            check_path("folder of the memory", self.folder)
+        check_flag("fallback of the memory", self.fallback)
 
 
 def check_reading(reading: str, what: str) -> None:
     """Refuse a reading that does not exist."""
-    if reading not in READINGS:
+    if not isinstance(reading, str) or reading not in READINGS:
         raise ConfigurationError(
-            f"the reading of the {what} is {reading!r}; use one of {', '.join(READINGS)}."
+            f"the reading of the {what} is {shown(reading)}; use one of {', '.join(READINGS)}."
         )
 
 
@@ -85,7 +84,7 @@ class WorkingMemory:
         device: where the near part is, and where contexts are given.
 
     Example:
-        >>> memory = WorkingMemory.of(model, rows=8)
+        >>> memory = WorkingMemory.of(model.processor, rows=8)
         >>> memory.write(state, action, prediction.state)
         >>> contexts = memory.recall(horizon=32, count=4)
     """
@@ -116,13 +115,15 @@ class WorkingMemory:
         self._answers: list[dict[int, str]] = [{} for _ in range(rows)]
 
     @classmethod
-    def of(cls, model: WorldGPT, rows: int, config: MemoryConfig | None = None) -> WorkingMemory:
-        """Return a memory for what ``model`` imagines, on its device."""
-        parts = {"action": action_like(model.action_spec)}
-        for modality in model.specs:
-            codec = model.codec(modality)
-            parts[f"state/{modality}"] = ((codec.cells, codec.digits), small_dtype(codec))
-        return cls(parts, rows, config, model.device)
+    def of(
+        cls, processor: Processor, rows: int, config: MemoryConfig | None = None
+    ) -> WorkingMemory:
+        """Return a memory for the states of ``processor``, on its device."""
+        parts = {"action": action_like(processor.action_spec)}
+        for modality in processor.specs:
+            shape = (processor.codec(modality).cells, processor.codec(modality).digits)
+            parts[f"state/{modality}"] = (shape, processor.storage_dtype(modality))
+        return cls(parts, rows, config, processor.device)
 
     # writing ------------------------------------------------------------------------------------
 
@@ -355,7 +356,7 @@ class WorkingMemory:
     def _contexts(self, parts: dict[str, Tensor], valid: Tensor) -> Contexts:
         """Return the contexts of what was gathered."""
         state, following = (
-            {m: _wide(parts[f"{kind}/{m}"]) for m in self.modalities} for kind in ("state", "next")
+            {m: widen(parts[f"{kind}/{m}"]) for m in self.modalities} for kind in ("state", "next")
         )
         there = [
             {
@@ -372,10 +373,6 @@ class WorkingMemory:
 def _beside(mask: Tensor, dimensions: int) -> Tensor:
     """Return ``mask`` ``(B, K)`` with further dimensions of size 1."""
     return mask.reshape(*mask.shape, *([1] * (dimensions - 2)))
-
-
-def _wide(codes: Tensor) -> Tensor:
-    return codes if codes.is_floating_point() else codes.long()
 
 
 def _lacks(there: Tensor, valid: Tensor) -> bool:

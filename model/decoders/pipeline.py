@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +10,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..checkpoint import verify, write_folder
-from ..errors import CheckpointError, ConfigurationError
+from ..bounds import check_fields, from_fields
+from ..checkpoint import check_fit, refused, verify, write_folder
+from ..errors import ConfigurationError
+from ..external_weights import check_digest, freeze, quiet, weights_digest
 from ..modalities import ModalitySpec
-from ..reference import check_digest, freeze, quiet, weights_digest
+from ..safe_io import write_json, write_tensors
+from ..safe_json import one_line, read_json
+from ..safe_tensors import read_tensors
 from .projection import Condition, DecoderProjection
 
 
@@ -56,15 +57,21 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         """Refuse what denoises nothing."""
+        check_fields(
+            self,
+            width=(1, 65536),
+            steps=(1, 10**5),
+            guidance=(1, 1000),
+            strength=(0, 1),
+            size=(0, 8192),
+            words=(1, 4096),
+            hidden=(1, 65536),
+            layers=(1, 64),
+        )
         if not 0 < self.strength <= 1 or int(self.steps * self.strength) < 1:
             raise ConfigurationError(
                 f"{self.steps} steps at strength {self.strength} denoise nothing; the strength is "
                 "in (0, 1], and steps times strength at least 1."
-            )
-        if self.width < 1 or self.guidance < 1 or self.size < 0 or self.words < 1:
-            raise ConfigurationError(
-                f"width {self.width}, guidance {self.guidance} and words {self.words} are at least "
-                f"1, size {self.size} at least 0."
             )
 
 
@@ -175,12 +182,11 @@ class PipelineDecoder(ABC):
 
     def save(self, folder: str | Path) -> None:
         """Write the projection and the name and hash of the pipeline to ``folder`` (atomic)."""
-        state = {n: t.detach().cpu().contiguous() for n, t in self.projection.state_dict().items()}
 
         def write(draft: Path) -> None:
-            save_file(state, draft / "projection.safetensors")
-            fields = json.dumps(dataclasses.asdict(self.config), indent=2, sort_keys=True)
-            (draft / "decoder.json").write_text(fields + "\n")
+            state = self.projection.state_dict()
+            write_tensors(draft / "projection.safetensors", state, sealed=True)
+            write_json(draft / "decoder.json", dataclasses.asdict(self.config))
 
         write_folder(Path(folder), write)
 
@@ -192,14 +198,13 @@ class PipelineDecoder(ABC):
             CheckpointError: if a file is missing or changed, or the pipeline is another one.
         """
         folder = Path(folder)
-        verify(folder)
-        try:
-            config = DecoderConfig(**json.loads((folder / "decoder.json").read_text()))
-            state = load_file(folder / "projection.safetensors")
-            decoder = cls(spec, config)
+        told, weights = folder / "decoder.json", folder / "projection.safetensors"
+        verify(folder, told.name, weights.name)
+        fields, state = read_json(told), read_tensors(weights)
+        with refused(told):
+            decoder = cls(spec, from_fields(DecoderConfig, fields, "the decoder"))
+            check_fit(decoder.projection, state, weights)
             decoder.projection.load_state_dict(state)
-        except (OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
-            raise CheckpointError(f"{folder} holds no such decoder: {error}") from error
         return decoder
 
 
@@ -225,8 +230,10 @@ def load_pipeline(path: str, kinds: Sequence[str], **components: Any) -> Any:
         pipeline = kind.from_pretrained(
             path, use_safetensors=True, trust_remote_code=False, **components
         )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"no pipeline can be loaded from {path!r}: {error}") from error
+    except Exception as error:  # what foreign files lead to can be anything
+        raise ConfigurationError(
+            f"no pipeline can be loaded from {path!r}: {one_line(error)}."
+        ) from error
     finally:
         if shown:
             diffusers.utils.logging.enable_progress_bar()

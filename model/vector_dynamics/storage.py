@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
-from ..checkpoint import MANIFEST, verify, write_folder
+from ..checkpoint import CURE, MANIFEST, refused, verify, write_folder
 from ..errors import CheckpointError
+from ..safe_io import write_json, write_tensors
+from ..safe_json import Fields, read_json
+from ..safe_tensors import read_tensors
 from .ensemble_dynamics import VectorDynamics, VectorDynamicsConfig
 
 FORMAT = 1
+FIELDS, WEIGHTS = "dynamics.json", "dynamics.safetensors"
 
 
 def write_dynamics(dynamics: VectorDynamics, folder: Path) -> None:
@@ -25,18 +24,15 @@ def write_dynamics(dynamics: VectorDynamics, folder: Path) -> None:
         "action": dynamics.action_size,
         "config": dataclasses.asdict(dynamics.config),
     }
-    save_file(
-        {name: t.detach().contiguous() for name, t in dynamics.state_dict().items()},
-        folder / "dynamics.safetensors",
-    )
-    (folder / "dynamics.json").write_text(json.dumps(fields, indent=1) + "\n")
+    write_tensors(folder / WEIGHTS, dynamics.state_dict())
+    write_json(folder / FIELDS, fields)
 
 
 def save_dynamics(dynamics: VectorDynamics, folder: str | Path) -> None:
     """Write ``dynamics`` to ``folder``, which is replaced as a whole.
 
     Raises:
-        CheckpointError: the folder cannot be written; what it held before is untouched.
+        WriteError: the folder cannot be written; what it held before is untouched.
     """
     write_folder(Path(folder), lambda draft: write_dynamics(dynamics, draft))
 
@@ -52,26 +48,29 @@ def load_dynamics(folder: str | Path) -> VectorDynamics:
         raise CheckpointError(
             f"there is no dynamics in {folder}; make one with: worldgpt dyna --env ID --out DIR"
         )
-    verify(folder)
+    verify(folder, FIELDS, WEIGHTS)
     return read_dynamics(folder)
 
 
 def read_dynamics(folder: Path) -> VectorDynamics:
     """Return the dynamics whose files :func:`write_dynamics` wrote into ``folder``."""
-    try:
-        fields = json.loads((folder / "dynamics.json").read_text())
-        if fields["format"] != FORMAT:
-            raise CheckpointError(
-                f"{folder} has the format {fields['format']!r} and this version reads {FORMAT}."
-            )
-        config = VectorDynamicsConfig(**fields["config"])
-        dynamics = VectorDynamics(fields["state"], fields["action"], config)
-        dynamics.load_state_dict(load_file(folder / "dynamics.safetensors"), strict=True)
-    except CheckpointError:
-        raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} holds no dynamics of this version: {error}") from error
-    for name, tensor in dynamics.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{folder} holds NaN or infinity in {name}; fit it again.")
+    path = folder / FIELDS
+    told = Fields(read_json(path, CURE), path)
+    told.choice("format", [FORMAT])
+    state, action = (told.whole(name, 1, 2**16) for name in ("state", "action"))
+    with refused(path):
+        config = VectorDynamicsConfig(**dict(told.part("config").data))
+        dynamics = VectorDynamics(state, action, config)
+    tensors = read_tensors(folder / WEIGHTS, CURE)
+    elites = tensors.pop("elites", dynamics.elites)
+    if elites.shape != dynamics.elites.shape or not set(elites.tolist()) <= set(
+        range(config.members)
+    ):
+        raise CheckpointError(f"{folder / WEIGHTS} names members that are not there. {CURE}")
+    own = {name: tensor for name, tensor in dynamics.state_dict().items() if name != "elites"}
+    if {name: tensor.shape for name, tensor in tensors.items()} != {
+        name: tensor.shape for name, tensor in own.items()
+    }:
+        raise CheckpointError(f"{folder / WEIGHTS} is of another dynamics. {CURE}")
+    dynamics.load_state_dict({**tensors, "elites": elites}, strict=True)
     return dynamics.eval()

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from worldgpt_env.errors import CheckpointError, ConfigurationError
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.safe_json import parse_json
 
 from .proposer import Situation
 from .subgoals import ProposalError, Subgoal, Words, text_spec
@@ -102,7 +103,7 @@ def read_subgoals(answer: str, model: WorldGPT, name: str) -> tuple[Subgoal, ...
         ProposalError: it is anything else.
     """
     try:
-        phrases = json.loads(answer)
+        phrases = parse_json(answer.encode())
     except ValueError:
         phrases = None
     strings = isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)

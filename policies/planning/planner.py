@@ -11,10 +11,8 @@ import numpy as np
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.opening import open_model
 from worldgpt_env.randomness import Keys, Stream, draw_keys, seed_keys
-from worldgpt_env.rows import checked_seeds
-from worldgpt_env.simulator import SimulatorConfig
+from worldgpt_env.simulator import SimulatorConfig, checked_seeds, open_model
 
 from .history import History
 from .rollout import Scoring, Value, Wish, imagine

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldgpt_env.model.batch import State
-from worldgpt_env.simulator import Simulator
-from worldgpt_env.step import SimulatorStep
+from worldgpt_env.simulator import Simulator, SimulatorStep
 
 from .recall import Lived, Unmet, put_right, recall
 from .subgoals import Subgoal

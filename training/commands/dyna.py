@@ -1,63 +1,62 @@
-"""``worldgpt dyna``: rounds of recording, learning and dreaming."""
+"""``worldgpt dyna``: rounds of living, learning and dreaming, in any world."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from ..figures import Figures
-from .options import ALGORITHMS, assignment, config_of, to_dict
+from worldgpt_env.model.errors import ConfigurationError
+
+from ..results_io import Figures, to_json
+from .options import ALGORITHMS, add_options, options_of
+
+WORLD, NUMERIC = "dyna.DynaConfig", "numeric.dyna.NumericDynaConfig"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--world", help="as listed by: worldgpt info")
-    place.add_argument("--env", metavar="ID", help="any Gymnasium environment, as CartPole-v1")
-    parser.add_argument("--real-steps", type=int, help="in all; with --env")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--steps-per-round", type=int, help="real steps")
-    parser.add_argument("--epsilon", type=float, help="share of random actions after round 0")
-    parser.add_argument("--preset", help="tiny, small (default) or medium")
-    parser.add_argument("--updates", type=int, help="of the first model")
-    parser.add_argument("--round-updates", type=int, help="of the later ones")
-    parser.add_argument("--algo", choices=ALGORITHMS)
-    parser.add_argument("--dream-steps", type=int, help="imagined steps of each round")
-    parser.add_argument("--episodes", type=int, help="that judge each round; 0 for none")
-    parser.add_argument("--explore", type=float, help="share of rounds that explore; with --env")
-    parser.add_argument("--backbone", choices=("mlp", "llama"), help="of the dynamics; with --env")
-    for name in ("train", "dream", "agent"):
-        parser.add_argument(
-            f"--{name}", nargs="+", type=assignment, metavar="NAME=VALUE",
-            help="of the agent, with --env, as horizon=200" if name == "agent"
-            else f"further settings of `worldgpt {name}`, as horizon=32",
-        )  # fmt: skip
-    parser.add_argument("--seed", type=int)
+    """Add the options of both uses."""
+    parser.add_argument("--env", metavar="ID", help="any Gymnasium environment, as CartPole-v1")
+    add_options(parser, WORLD, {"algo": ALGORITHMS}, required=False)
+    shared = {option.name for option in options_of(WORLD)}
+    own = [option.name for option in options_of(NUMERIC) if option.name in shared]
+    add_options(parser, NUMERIC, dict.fromkeys(own), required=False)
 
 
 def run(**options: Any) -> Figures:
     """Run the command and return its figures."""
-    to_dict(options, "agent")
-    env_id = options.pop("env", None)
-    if env_id is not None:
-        return _run_env(env_id, options)
+    if "out" not in options:
+        raise ConfigurationError("nothing says where the run goes; add --out DIR.")
+    if ("env" in options) == ("world" in options):
+        raise ConfigurationError(
+            "give either --env ID (any Gymnasium environment, as CartPole-v1) or --world NAME "
+            "(as listed by: worldgpt info)."
+        )
+    if "env" in options:
+        return _run_env(options.pop("env"), options)
+    _refuse_foreign(options, WORLD, "--world")
     from ..dyna import DynaConfig, dyna
     from ..tables import dyna_table
 
-    to_dict(options, "train")
-    to_dict(options, "dream")
-    figures = dyna(config_of(DynaConfig, options, "--world"))
+    figures = dyna(DynaConfig(**options))
     print(dyna_table(figures))
-    return figures
+    return dict(to_json(figures))
 
 
-def _run_env(env_id: str, options: dict[str, Any]) -> Figures:
+def _run_env(env_id: str, options: Figures) -> Figures:
     """Run Dyna in the Gymnasium environment ``env_id``."""
-    from ..dyna_env import dyna_env
+    _refuse_foreign(options, NUMERIC, "--env")
+    from worldgpt_env.worlds.gym_world import PREFIX
+
+    from ..numeric import NumericDynaConfig, numeric_dyna
     from ..tables import numeric_dyna_table
 
-    figures = dyna_env(env_id, options)
+    figures = numeric_dyna(NumericDynaConfig(world=PREFIX + env_id, **options))
     print(numeric_dyna_table(figures))
-    return figures
+    return dict(to_json(figures))
+
+
+def _refuse_foreign(options: Figures, config: str, what: str) -> None:
+    """Refuse options that do not belong to this use of the command."""
+    if foreign := sorted(set(options) - {option.name for option in options_of(config)}):
+        named = ", ".join("--" + name.replace("_", "-") for name in foreign)
+        raise ConfigurationError(f"{named} cannot be used with {what}; leave it out.")

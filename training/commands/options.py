@@ -1,27 +1,116 @@
-"""Options as the command line gives them, on their way to the configuration of a command."""
+"""Options of a command, read off the dataclass that configures it: its fields and their docs.
+
+The source is read and not imported, so that help is shown without loading torch.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
+import ast
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_json import parse_json
 
-from ..figures import Figures
+ALGORITHMS: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn")}
+READINGS: dict[str, Any] = {"choices": ("raw", "reflected")}
+SET: dict[str, Any] = {"flags": ["--set"]}
+KINDS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "Path": Path}
+Settings = Mapping[str, Mapping[str, Any] | None]
+"""Per field what ``add_argument`` is given beside what its type says; None for no option."""
 
-ALGORITHMS = ("ppo", "a2c", "dqn")
+
+@dataclass(frozen=True)
+class Option:
+    """One field of a configuration; annotation and default as they are written."""
+
+    name: str
+    annotation: str
+    default: str | None
+    text: str
 
 
-def config_of(kind: Any, options: Figures, what: str) -> Any:
-    """Return the configuration, or say which option does not belong to this use of the command."""
-    foreign = sorted(set(options) - set(kind.__dataclass_fields__))
-    if foreign:
-        named = ", ".join("--" + name.replace("_", "-") for name in foreign)
-        raise ConfigurationError(f"{named} cannot be used with {what}; leave it out.")
-    if "data" in options and "model" not in options:
-        raise ConfigurationError("--data needs a model to compare it with; add --model MODEL.")
-    return kind(**options)
+def add_options(
+    parser: argparse.ArgumentParser,
+    config: str,
+    settings: Settings | None = None,
+    required: bool = True,
+) -> None:
+    """Add an option for each field of a configuration.
+
+    Args:
+        parser: of the command.
+        config: module below ``training`` and class, as ``"train.TrainConfig"``.
+        settings: of some fields; ``flags`` are other names, ``()`` makes it positional.
+        required: fields without a default have to be given.
+    """
+    for option in options_of(config):
+        own = (settings or {}).get(option.name, {})
+        if own is not None:
+            found = _argument(option) | {"help": _help(option), "dest": option.name} | own
+            flags = found.pop("flags", ["--" + option.name.replace("_", "-")])
+            if flags and required and option.default is None:
+                found["required"] = True
+            parser.add_argument(*flags, **found)
+
+
+def options_of(config: str) -> list[Option]:
+    """Return the fields of a configuration, see :func:`add_options`."""
+    module, _, name = config.rpartition(".")
+    source = Path(__file__).parent.parent / f"{module.replace('.', '/')}.py"
+    body = ast.parse(source.read_text("utf-8")).body
+    found = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
+    docs = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", ast.get_docstring(found) or "", re.M)
+    texts = {name: " ".join(text.split()) for name, text in docs}
+    return [
+        Option(
+            node.target.id,
+            ast.unparse(node.annotation),
+            None if node.value is None else ast.unparse(node.value),
+            texts.get(node.target.id, ""),
+        )
+        for node in found.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    ]
+
+
+def _argument(option: Option) -> dict[str, Any]:
+    """Return what ``add_argument`` is given for the type of a field."""
+    kind, _, inner = option.annotation.removesuffix(" | None").partition("[")
+    if kind == "bool":
+        negated = option.default == "True"
+        return {"action": argparse.BooleanOptionalAction if negated else "store_true"}
+    if kind == "tuple":
+        each = KINDS[inner.partition(",")[0]]
+        return {"nargs": "+", "type": each, "action": Gather, "const": tuple}
+    if kind in ("dict", "Mapping"):
+        pair = {"type": assignment, "metavar": "NAME=VALUE"}
+        return {"nargs": "+", "action": Gather, "const": dict} | pair
+    return {"type": KINDS[kind]}
+
+
+class Gather(argparse.Action):
+    """Stores the values of an option as its ``const`` makes them: a tuple or a dict."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Store the values."""
+        setattr(namespace, self.dest, self.const(values))
+
+
+def _help(option: Option) -> str:
+    """Return the docs of a field without markup, and its default if that is a plain value."""
+    text = re.sub(r":\w+:`~?([^`]*)`|``([^`]*)``", r"\1\2", option.text).rstrip(".")
+    try:
+        value = ast.literal_eval(option.default or "None")
+    except ValueError:
+        value = None
+    if isinstance(value, tuple):
+        value = " ".join(map(str, value))
+    plain = value is not None and value != "" and not isinstance(value, bool)
+    return (text + f"; default: {value}" * plain).replace("%", "%%")
 
 
 def assignment(text: str) -> tuple[str, Any]:
@@ -30,18 +119,16 @@ def assignment(text: str) -> tuple[str, Any]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     try:
-        return name, json.loads(value)
+        return name, parse_json(value.encode())
     except ValueError:
         return name, value
 
 
-def to_dict(options: Figures, name: str) -> None:
-    """Turn the pairs of an option that was given into a dict."""
-    if name in options:
-        options[name] = dict(options[name])
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in ``A,B``."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def to_tuple(options: Figures, name: str) -> None:
-    """Turn the list of an option that was given into a tuple."""
-    if name in options:
-        options[name] = tuple(options[name])
+def numbers(text: str) -> tuple[int, ...]:
+    """Return the whole numbers in ``1,2``."""
+    return tuple(int(word) for word in names(text))

@@ -1,8 +1,7 @@
-"""Tables of commands: a name, a sentence, and a file that is imported when its command is named.
+"""Tables of commands: what each does, and the configuration and function that it calls.
 
-Such a file has ``add_arguments(parser)``, and ``run(**options)``, which prints its table and
-returns the figures of ``--json``. An option that is not given and has no default of its own is not
-in ``options``: ``Config(**options)`` keeps the defaults of the configuration.
+Modules are named and not imported, so that the command line starts without loading torch. An option
+that is not given is left to the default of the configuration.
 """
 
 from __future__ import annotations
@@ -10,27 +9,96 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..figures import Figures
 from ..parsers import LateParser
+from ..results_io import Figures, show, to_json
+from .options import Settings, add_options
 
 
-def add_commands(
-    commands: Any, package: str, sentences: Mapping[str, str]
-) -> dict[str, LateParser]:
-    """Add the commands of ``package``, a file each, and return their parsers by name.
+@dataclass(frozen=True)
+class Command:
+    """A command whose options are the fields of a configuration.
+
+    Attributes:
+        sentence: what it does.
+        function: module below ``training`` and function, as ``"train.train"``.
+        config: the configuration that it takes, a class of the same module; none by default.
+        settings: of the options, see :func:`~.options.add_options`.
+        table: module and function of the text that is printed of what it returns; by default its
+            figures are printed line by line.
+        light: it needs no torch.
+    """
+
+    sentence: str
+    function: str
+    config: str = ""
+    settings: Settings = field(default_factory=dict)
+    table: str = ""
+    light: bool = False
+
+    @property
+    def reference(self) -> str:
+        """Module and class of the configuration."""
+        return f"{self.function.rpartition('.')[0]}.{self.config}"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options."""
+        if self.config:
+            add_options(parser, self.reference, self.settings)
+
+    def run(self, **options: Any) -> Figures:
+        """Call the function, print what it returns, and return that for ``--json``."""
+        arguments = [part_of(self.reference)(**options)] if self.config else []
+        result = part_of(self.function)(*arguments)
+        if self.table:
+            print(part_of(self.table)(result))
+            return dict(to_json(result))
+        return show(result)
+
+
+@dataclass(frozen=True)
+class OwnCommand:
+    """A command with a module of this folder: ``add_arguments(parser)`` and ``run(**options)``."""
+
+    sentence: str
+    module: str
+    light: bool = False
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options."""
+        part_of(f"commands.{self.module}.add_arguments")(parser)
+
+    def run(self, **options: Any) -> Figures:
+        """Run the command and return its figures."""
+        return dict(part_of(f"commands.{self.module}.run")(**options))
+
+
+def part_of(reference: str) -> Callable[..., Any]:
+    """Return a function or class by its module below ``training`` and its name."""
+    module, _, name = reference.rpartition(".")
+    found: Callable[..., Any] = getattr(
+        importlib.import_module(f"{__package__.rpartition('.')[0]}.{module}"), name
+    )
+    return found
+
+
+def add_commands(commands: Any, table: Mapping[str, Command | OwnCommand]) -> dict[str, LateParser]:
+    """Add commands and return their parsers by name.
 
     Args:
         commands: what ``add_subparsers(parser_class=LateParser)`` gave.
-        package: whose modules have the names of the commands.
-        sentences: what each command does, by name.
+        table: the commands by name.
     """
     parsers = {}
-    for name, sentence in sentences.items():
+    for name, command in table.items():
         parser: LateParser = commands.add_parser(
-            name, help=sentence, description=sentence, argument_default=argparse.SUPPRESS
+            name,
+            help=command.sentence,
+            description=command.sentence,
+            argument_default=argparse.SUPPRESS,
         )
         parser.add_argument(
             "--json", type=Path, default=None, metavar="FILE", help="write the figures"
@@ -38,30 +106,7 @@ def add_commands(
         parser.add_argument(
             "--threads", type=int, default=1, help="of torch; 1 is fastest when small"
         )
-        parser.set_defaults(command=_runner(package, name), light=name == "info")
-        parser.fill = _filler(package, name)
+        parser.set_defaults(command=command.run, light=command.light)
+        parser.fill = command.add_arguments
         parsers[name] = parser
     return parsers
-
-
-def _module(package: str, name: str) -> Any:
-    return importlib.import_module(f"{package}.{name}")
-
-
-def _runner(package: str, name: str) -> Callable[..., Figures]:
-    """Return what runs the command ``name``."""
-
-    def run(**options: Any) -> Figures:
-        figures: Figures = _module(package, name).run(**options)
-        return figures
-
-    return run
-
-
-def _filler(package: str, name: str) -> Callable[[LateParser], None]:
-    """Return what adds the options of the command ``name``."""
-
-    def fill(parser: LateParser) -> None:
-        _module(package, name).add_arguments(parser)
-
-    return fill

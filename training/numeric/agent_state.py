@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from worldgpt_env.model.errors import CheckpointError
+from worldgpt_env.model.checkpoint import CURE, refused
+from worldgpt_env.model.safe_io import write_tensors
+from worldgpt_env.model.safe_json import parse_json
+from worldgpt_env.model.safe_tensors import read_tensors_and_texts
 
 Policy = dict[str, Tensor]
 """The tensors of a policy by name."""
@@ -35,8 +36,8 @@ def save_agent(algorithm: BaseAlgorithm, path: Path) -> None:
     entropy = getattr(algorithm, "log_ent_coef", None)
     if entropy is not None:
         tensors["log_ent_coef"] = entropy.detach()
-    own = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(own, path, metadata={"plain": json.dumps(plain)})
+    own = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    write_tensors(path, own, {"plain": json.dumps(plain)})
 
 
 def load_agent(algorithm: BaseAlgorithm, path: Path) -> None:
@@ -45,17 +46,13 @@ def load_agent(algorithm: BaseAlgorithm, path: Path) -> None:
     Raises:
         CheckpointError: the file is missing, damaged, or of another agent.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            plain = json.loads(file.metadata()["plain"])
+    tensors, texts = read_tensors_and_texts(path, CURE)
+    with refused(path):
         entropy = tensors.pop("log_ent_coef", None)
-        algorithm.set_parameters(_join(plain, "", tensors))
+        algorithm.set_parameters(_join(parse_json(texts["plain"].encode()), tensors))
         if entropy is not None:
             with torch.no_grad():
                 algorithm.log_ent_coef.copy_(entropy)  # type: ignore[attr-defined]
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{path} holds no agent of this run ({error}).") from error
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
@@ -73,7 +70,7 @@ def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     return {"value": value}
 
 
-def _join(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+def _join(value: Any, tensors: dict[str, Tensor]) -> Any:
     """Return what :func:`_split` took apart."""
     kind = next(iter(value))
     if kind == "tensor":
@@ -81,10 +78,10 @@ def _join(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if kind == "dict":
         whole = set(value["whole"])
         return {
-            (int(key) if key in whole else key): _join(part, path, tensors)
+            (int(key) if key in whole else key): _join(part, tensors)
             for key, part in value["dict"].items()
         }
     if kind in ("list", "tuple"):
-        parts = [_join(part, path, tensors) for part in value[kind]]
+        parts = [_join(part, tensors) for part in value[kind]]
         return tuple(parts) if kind == "tuple" else parts
     return value["value"]

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from worldgpt_env.model.checkpoint import CURE
+from worldgpt_env.model.safe_io import write_tensors
+from worldgpt_env.model.safe_tensors import read_tensors_and_texts
 from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
 from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
 
@@ -89,11 +91,14 @@ class Candidates:
     def save(self, folder: Path) -> None:
         """Write all snapshots into ``folder``."""
         for number, candidate in enumerate(self.found):
-            tensors = {name: t.contiguous().clone() for name, t in candidate.policy.items()}
-            save_file(tensors, folder / f"candidate-{number}.safetensors", {"born": candidate.born})
+            path = folder / f"candidate-{number}.safetensors"
+            write_tensors(path, candidate.policy, {"born": candidate.born})
 
     @classmethod
     def load(cls, folder: Path) -> Candidates:
         """Return the snapshots in ``folder``."""
-        paths = sorted(folder.glob("candidate-*.safetensors"))
-        return cls([Candidate(load_file(path), path.stem) for path in paths])
+        found = []
+        for path in sorted(folder.glob("candidate-*.safetensors")):
+            tensors, texts = read_tensors_and_texts(path, CURE)
+            found.append(Candidate(tensors, texts.get("born", "")))
+        return cls(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,14 +9,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from worldgpt_env.model.checkpoint import verify, write_folder
-from worldgpt_env.model.errors import CheckpointError, ConfigurationError
+from worldgpt_env.model.checkpoint import MANIFEST, verify, write_folder
+from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.run_settings import check_settings, plain_settings
+from worldgpt_env.model.safe_io import RunLock, recover_folder, write_json
+from worldgpt_env.model.safe_json import read_json
 from worldgpt_env.worlds import GymWorld, make_world
 
 from ..stopwatch import Stopwatch
 from .round import Run
 
-SETTINGS = "settings.json"
+SETTINGS, METRICS = "dyna.json", "metrics.json"
+CURE_SETTINGS = "Nobody knows how these rounds were made: choose another --out."
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class NumericDynaConfig:
 
     out: Path
     world: str
-    real_steps: int
+    real_steps: int = 5_000
     round_steps: int | None = None
     explore: float = 0.5
     backbone: str = "mlp"
@@ -78,6 +81,23 @@ class NumericDynaConfig:
         return {name: value for name, value in asdict(self).items() if name != "out"}
 
 
+def check_numeric(name: str) -> None:
+    """Refuse a world whose observations are more than numbers.
+
+    Raises:
+        ConfigurationError: it is, or there is no such world.
+        MissingDependencyError: its package is not installed.
+    """
+    world = make_world(name)
+    observed = ", ".join(str(modality) for modality in world.specs)
+    world.close()
+    if not (isinstance(world, GymWorld) and world.is_numeric):
+        raise ConfigurationError(
+            f"{name} is observed by {observed}, and this route learns worlds of numbers; "
+            f"type: worldgpt dyna --world {name} --out DIR"
+        )
+
+
 def numeric_dyna(config: NumericDynaConfig) -> dict[str, Any]:
     """Run all rounds; the same call goes on after the last whole round, bit for bit.
 
@@ -88,21 +108,25 @@ def numeric_dyna(config: NumericDynaConfig) -> dict[str, Any]:
 
     Raises:
         ConfigurationError: the world is none of numbers, or ``out`` holds another run.
-        CheckpointError: a round cannot be read or written.
+        CheckpointError: a round cannot be read.
+        WriteError: a round cannot be written; those before are untouched.
+        LockedError: another process writes to ``out``.
         WorldError: the world fails again and again.
     """
-    _claim(config)
+    check_numeric(config.world)  # before anything is written
     lengths = config.round_lengths()
-    done = [_read(config, number) for number in range(_finished(config, len(lengths)))]
-    with tqdm(
-        desc=f"dyna {config.world}",
-        total=config.real_steps,
-        initial=sum(lengths[: len(done)]),
-        unit="real step",
-        disable=None,
-    ) as bar:
-        if len(done) < len(lengths):
-            _go_on(config, lengths, done, bar)
+    with RunLock(config.out):
+        _claim(config)
+        done = [_read(config, number) for number in range(_finished(config, len(lengths)))]
+        with tqdm(
+            desc=f"dyna {config.world}",
+            total=config.real_steps,
+            initial=sum(lengths[: len(done)]),
+            unit="real step",
+            disable=None,
+        ) as bar:
+            if len(done) < len(lengths):
+                _go_on(config, lengths, done, bar)
     return {
         "world": config.world,
         "real_steps": done[-1]["real_steps"],
@@ -117,14 +141,6 @@ def _go_on(
     config: NumericDynaConfig, lengths: list[int], done: list[dict[str, Any]], bar: tqdm
 ) -> None:
     """Live the rounds that are still to do, and append their figures to ``done``."""
-    world = make_world(config.world)
-    if not isinstance(world, GymWorld) or not world.is_numeric:
-        world.close()
-        raise ConfigurationError(
-            f"{config.world} has observations other than numbers; "
-            f"type: worldgpt dyna --world {config.world} --out {config.out}"
-        )
-    world.close()
     run = Run(config, lengths, bar)
     try:
         if done:
@@ -137,7 +153,7 @@ def _go_on(
 
             def write(draft: Path, number: int = number, figures: dict[str, Any] = figures) -> None:
                 run.write(draft, number)
-                (draft / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n")
+                write_json(draft / METRICS, figures)
 
             write_folder(config.out / f"round-{number}", write)
             done.append(figures)
@@ -147,43 +163,25 @@ def _go_on(
 
 def _claim(config: NumericDynaConfig) -> None:
     """Write the settings of the run, or compare them with those that are there."""
-    path, settings = config.out / SETTINGS, config.to_json()
+    path = config.out / SETTINGS
     if path.is_file():
-        try:
-            found = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{path} cannot be read ({error}); choose another --out."
-            ) from error
-        for name, value in settings.items():
-            if found.get(name) != value:
-                raise ConfigurationError(
-                    f"{config.out} holds a run with {name}={found.get(name)!r}, not {value!r}; "
-                    "give the same settings to go on, or choose another --out."
-                )
+        check_settings(config.out, read_json(path, CURE_SETTINGS), config.to_json())
         return
-    if config.out.exists() and any(config.out.iterdir()):
-        raise ConfigurationError(f"{config.out} holds something else; choose another --out.")
-    world = make_world(config.world)  # refuse what does not exist before anything is written
-    world.close()
-    try:
-        config.out.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(settings, indent=1) + "\n")
-        draft.replace(path)
-    except OSError as error:
-        raise CheckpointError(f"{path} could not be written: {error.strerror}.") from error
+    if any(entry.name.startswith("round-") for entry in config.out.iterdir()):
+        raise ConfigurationError(f"{config.out} holds another run; choose another --out.")
+    write_json(path, plain_settings(config.to_json()))
 
 
 def _finished(config: NumericDynaConfig, rounds: int) -> int:
     """Return how many whole rounds ``out`` holds."""
     for number in range(rounds):
-        if not (config.out / f"round-{number}" / "metrics.json").is_file():
+        recover_folder(config.out / f"round-{number}")
+        if not (config.out / f"round-{number}" / MANIFEST).is_file():
             return number
     return rounds
 
 
 def _read(config: NumericDynaConfig, number: int) -> dict[str, Any]:
     folder = config.out / f"round-{number}"
-    verify(folder)
-    return dict(json.loads((folder / "metrics.json").read_text()))
+    verify(folder, METRICS)
+    return read_json(folder / METRICS, figures=True)

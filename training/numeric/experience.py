@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from worldgpt_env.model.vector_dynamics import ActionEncoder, VectorTransitions
+from worldgpt_env.model.checkpoint import CURE
 from worldgpt_env.model.errors import CheckpointError
+from worldgpt_env.model.safe_io import write_tensors
+from worldgpt_env.model.safe_tensors import read_tensors
+from worldgpt_env.model.vector_dynamics import ActionEncoder, VectorTransitions
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RealSteps:
 
     def save(self, path: Path) -> None:
         """Write the steps to ``path``, a safetensors file in a folder that is being written."""
-        save_file({f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}, path)
+        write_tensors(path, {f.name: torch.from_numpy(getattr(self, f.name)) for f in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> RealSteps:
@@ -54,10 +55,11 @@ class RealSteps:
         Raises:
             CheckpointError: the file is missing or damaged.
         """
-        try:
-            return cls(**load_file(path))
-        except (OSError, TypeError, SafetensorError) as error:
-            raise CheckpointError(f"{path} holds no real steps ({error}); start anew.") from error
+        arrays = {name: tensor.numpy() for name, tensor in read_tensors(path, CURE).items()}
+        lengths = {len(array) for array in arrays.values()}
+        if set(arrays) != {f.name for f in fields(cls)} or len(lengths) != 1:
+            raise CheckpointError(f"{path} holds no real steps. {CURE}")
+        return cls(**arrays)
 
     @classmethod
     def joined(cls, parts: list[RealSteps]) -> RealSteps:

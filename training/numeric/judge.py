@@ -10,7 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from worldgpt_env.worlds import World
 
-from ..statistics import mean_interval
+from ..intervals import mean_interval
 
 FIRST_SEED = 1_000_000
 """Seed of the first judged episode; recordings draw theirs from a hash."""

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from worldgpt_env.model.errors import WorldGPTError
 
 MEDIA = ("image", "video", "audio")
 LARGEST = 2**31  # bytes of an annotation file
+FLOAT32 = float(np.finfo(np.float32).max)  # rewards and vectors are kept in 32 bits
 _GAP = re.compile(r"[\s,]*")
 _ITEM = re.compile(r'\{\s*"(?:state0|state1|action|scenario|episode|step|reward|terminated)"')
 
@@ -37,9 +40,30 @@ class Rejection:
     row: int
     reason: str
 
+    @property
+    def place(self) -> str:
+        """Where it was found: the source, and the row if there is one."""
+        return self.source if self.row < 0 else f"{self.source}, row {self.row}"
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"source": self.source, "row": self.row, "reason": self.reason}
+
+
+def count_rejected(rejected: Iterable[Rejection]) -> str:
+    """Return how many recordings and events were rejected, in words."""
+    rows = [rejection.row for rejection in rejected]
+    kinds = {"recording": sum(row < 0 for row in rows), "event": sum(row >= 0 for row in rows)}
+    told = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in kinds.items() if count]
+    return " and ".join(told) or "nothing"
+
+
+def tell_rejected(rejected: Sequence[Rejection]) -> str:
+    """Return a sentence about why nothing is left."""
+    if not rejected:
+        return "Nothing was given."
+    last, reason = rejected[-1], rejected[-1].reason.removesuffix(".")
+    return f"Refused: {count_rejected(rejected)}; the last, {last.place}: {reason}."
 
 
 @dataclass(frozen=True)
@@ -95,6 +119,11 @@ class WorldNetTransition:
     reward: float = 0.0
     terminated: bool = False
 
+    def follows(self, before: WorldNetTransition) -> bool:
+        """Return whether it goes on where ``before`` ended: same episode, same state."""
+        same = (before.scenario, before.episode) == (self.scenario, self.episode)
+        return same and before.state1 == self.state0 and not before.terminated
+
     def to_json(self) -> dict[str, Any]:
         """Return the authors' three keys, then ours."""
         return {
@@ -122,6 +151,24 @@ class Annotations:
     transitions: list[WorldNetTransition]
     rows: list[int]
     rejected: list[Rejection] = field(default_factory=list)
+
+
+def sequence_lengths(rows: Iterable[tuple[int, WorldNetTransition]]) -> list[int]:
+    """Return how many rows each sequence has; each is one episode of a recording.
+
+    Args:
+        rows: their numbers in the annotation file, and the rows, in order. A row goes on with the
+            sequence if it :meth:`~WorldNetTransition.follows` the row just before it.
+    """
+    lengths = list[int]()
+    last: tuple[int, WorldNetTransition] | None = None
+    for number, row in rows:
+        if last is not None and number == last[0] + 1 and row.follows(last[1]):
+            lengths[-1] += 1
+        else:
+            lengths.append(1)
+        last = number, row
+    return lengths
 
 
 def read_annotations(path: str | Path) -> Annotations:
@@ -283,6 +330,8 @@ def _number(value: Any, what: str) -> float:
         number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"has a number in {what} that is not finite")
+    if abs(number) > FLOAT32:
+        raise ValueError(f"has {number:g} in {what}, and 32 bits hold up to {FLOAT32:.4g}")
     return number
 
 

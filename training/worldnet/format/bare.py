@@ -38,11 +38,12 @@ def describe(folder: WorldNetFolder) -> WorldNetDescription:
     Raises:
         WorldNetError: no row of any split can be read.
     """
-    rows = [row for split in folder.splits for row in folder.annotations(split).transitions]
+    found = [folder.annotations(split) for split in folder.splits]
+    rows = [row for annotations in found for row in annotations.transitions]
     if not rows:
-        raise WorldNetError(
-            f"{folder.root} holds no transition that can be read; see: worldgpt worldnet inspect."
-        )
+        rejected = [rejection for annotations in found for rejection in annotations.rejected]
+        first = f": {rejected[0].place} {rejected[0].reason}" if rejected else ", the list is empty"
+        raise WorldNetError(f"no row of {folder.root} can be read{first}.")
     states = [state for row in rows for state in (row.state0, row.state1)]
     specs = {m: spec for m, spec in SHAPES.items() if any(getattr(s, str(m)) for s in states)}
     words, slots = _words(state.text for state in states)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worldgpt_env.model import safe_json
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import (
     ActionSpec,
@@ -18,7 +18,7 @@ from worldgpt_env.model.modalities import (
     specs_to_json,
 )
 
-from .annotation import WorldNetError
+from .annotation import LARGEST, WorldNetError
 
 FORMAT = 1
 DESCRIPTION = "worldnet.json"
@@ -90,10 +90,4 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         WorldNetError: it cannot be read or is no object.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise WorldNetError(f"{path} cannot be read ({error}); copy the folder again.") from error
-    if not isinstance(data, dict):
-        raise WorldNetError(f"{path} is no JSON object; copy the folder again.")
-    return data
+    return safe_json.read_json(path, "Copy the folder again.", WorldNetError, LARGEST)

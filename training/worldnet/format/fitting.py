@@ -21,12 +21,12 @@ from worldgpt_env.model.modalities import (
     VideoSpec,
 )
 
-from ..making.sound import resample, to_mono
 from .annotation import StateFiles
 from .decode import Sound, Video, decode_audio, decode_image, decode_video
 from .folder import WorldNetFolder
 from .gate import LIMITS, MediaError, MediaLimits
 from .media import FORMATS
+from .sound import resample, to_mono
 
 
 @dataclass

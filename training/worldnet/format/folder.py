@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from worldgpt_env.model.checkpoint import MANIFEST
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_json import parse_json
 
 from .annotation import (
     MEDIA,
@@ -127,9 +127,13 @@ class WorldNetFolder:
         if not path.is_file():
             return []
         found = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise WorldNetError(f"{path} cannot be read: {error.strerror}.") from error
+        for number, line in enumerate(lines):
             try:
-                data = json.loads(line)
+                data = parse_json(line)
                 found.append(Rejection(str(data["source"]), int(data["row"]), str(data["reason"])))
             except (ValueError, KeyError, TypeError) as error:
                 raise WorldNetError(f"{path} is damaged in line {number + 1}.") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,3 +101,32 @@ def read_bytes(root: str | Path, name: str, limits: MediaLimits = LIMITS) -> byt
     if len(data) > limits.file_bytes:
         raise MediaError(name, f"has over {limits.file_bytes} bytes, the limit.")
     return data
+
+
+@contextmanager
+def decoding(name: str, kind: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a MediaError about ``name``, which is no whole ``kind``.
+
+    A decoder may raise anything on bytes that were made to break it.
+    """
+    try:
+        yield
+    except MediaError:
+        raise
+    except Exception as error:
+        told = str(error) or type(error).__name__
+        raise MediaError(name, f"is no whole {kind} ({told}).") from error
+
+
+def check_pixels(name: str, width: int, height: int, limits: MediaLimits) -> None:
+    """Refuse pictures of nothing and of bombs.
+
+    Raises:
+        MediaError: there are no pixels, or over the limit.
+    """
+    if width < 1 or height < 1:
+        raise MediaError(name, f"is {width}x{height} pixels.")
+    if width * height > limits.pixels:
+        raise MediaError(
+            name, f"is {width}x{height} pixels and the limit is {limits.pixels}: it was not opened."
+        )

@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,13 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
 from ...recording import Episode, Paths, Recording, RecordingError
-from .annotation import Rejection, StateFiles, WorldNetError, WorldNetTransition
+from .annotation import (
+    Rejection,
+    StateFiles,
+    WorldNetError,
+    WorldNetTransition,
+    sequence_lengths,
+)
 from .bare import describe
 from .description import DESCRIPTION
 from .fitting import Fitter, encode_words
@@ -192,21 +199,8 @@ def is_worldnet(path: str | Path) -> bool:
 
 def _sequences(rows: Sequence[Row]) -> list[list[Row]]:
     """Cut the rows wherever one does not begin with the state that the one before it ended with."""
-    sequences: list[list[Row]] = []
-    for row in rows:
-        if sequences and _follows(sequences[-1][-1], row):
-            sequences[-1].append(row)
-        else:
-            sequences.append([row])
-    return sequences
-
-
-def _follows(last: Row, row: Row) -> bool:
-    """Return whether ``row`` goes on where ``last`` ended."""
-    before, now = last.transition, row.transition
-    same = (before.scenario, before.episode) == (now.scenario, now.episode)
-    joined = (last.number + 1, last.after) == (row.number, row.before)
-    return same and joined and not before.terminated
+    lengths, left = sequence_lengths((row.number, row.transition) for row in rows), iter(rows)
+    return [list(islice(left, length)) for length in lengths]
 
 
 def _nothing(

@@ -5,27 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+import torch
 from tqdm import tqdm
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality, specs_to_json
+from worldgpt_env.model.safe_io import write_tensors
+from worldgpt_env.model.safe_json import parse_json
+from worldgpt_env.model.safe_tensors import read_tensors_and_texts
 
-from .annotation import MEDIA, StateFiles
+from .annotation import LARGEST, MEDIA, StateFiles, WorldNetError
 from .fitting import Fitter
 from .folder import WorldNetFolder
 from .gate import MediaError, resolve
 
 KEPT = ".fitted"  # inside the root
-VERSION = 1  # of what a Fitter makes of a file
+VERSION = 2  # of what a Fitter makes of a file
 COPIES = 3  # of one split: other shapes, other scenarios
 
 
@@ -114,20 +115,22 @@ def _stamp(folder: WorldNetFolder, name: str) -> str:
 def _open(path: Path, fitter: Fitter) -> FittedStates | None:
     """Return what is kept at ``path``; None if it is not there or damaged."""
     try:
-        with safe_open(resolve(path.parent.parent, f"{KEPT}/{path.name}"), "numpy") as file:
-            told = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if told["checksum"] != _checksum(tensors):
-            return None
+        found, told = read_tensors_and_texts(
+            resolve(path.parent.parent, f"{KEPT}/{path.name}"), error=WorldNetError
+        )
+        tensors = {name: tensor.numpy() for name, tensor in found.items()}
         with suppress(OSError):
             os.utime(path)  # used now
         return FittedStates(
             {modality: tensors[str(modality)] for modality in fitter.specs},
             {modality: tensors[f"{modality} present"] for modality in fitter.specs},
-            {int(number): reason for number, reason in json.loads(told["problems"]).items()},
-            json.loads(told["changes"]),
+            {
+                int(number): reason
+                for number, reason in parse_json(told["problems"].encode(), LARGEST).items()
+            },
+            parse_json(told["changes"].encode()),
         )
-    except (MediaError, SafetensorError, OSError, KeyError, TypeError, ValueError):
+    except (MediaError, WorldNetError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -136,30 +139,8 @@ def _keep(path: Path, states: FittedStates) -> None:
     split = path.stem.rsplit("-", 2)[0]
     tensors = {str(modality): array for modality, array in states.arrays.items()}
     tensors |= {f"{modality} present": there for modality, there in states.present.items()}
-    told = {
-        "checksum": _checksum(tensors),
-        "problems": json.dumps(states.problems),
-        "changes": json.dumps(states.changes),
-    }
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, draft, told)
-        os.replace(draft, path)
-    except SafetensorError as error:  # the disk is full
-        raise OSError(str(error)) from error
-    finally:
-        draft.unlink(missing_ok=True)
+    told = {"problems": json.dumps(states.problems), "changes": json.dumps(states.changes)}
+    write_tensors(path, {name: torch.from_numpy(part) for name, part in tensors.items()}, told)
     copies = [p for p in path.parent.iterdir() if p.stem.rsplit("-", 2)[0] == split]
     for old in sorted(copies, key=lambda p: p.stat().st_mtime_ns)[:-COPIES]:
         old.unlink(missing_ok=True)
-
-
-def _checksum(tensors: dict[str, np.ndarray]) -> str:
-    """Return a number that changes with any byte of ``tensors``."""
-    total = 0
-    for name in sorted(tensors):
-        total = zlib.crc32(
-            np.ascontiguousarray(tensors[name]).data, zlib.crc32(name.encode(), total)
-        )
-    return str(total)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+import torch
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality, ModalitySpec
+from worldgpt_env.model.safe_io import write_tensors
+from worldgpt_env.model.safe_json import parse_json
+from worldgpt_env.model.safe_tensors import read_tensors_and_texts
 
-from .annotation import MEDIA, Rejection, StateFiles, WorldNetError
+from .annotation import LARGEST, MEDIA, Rejection, StateFiles, WorldNetError
 from .fitting import Fitter
 from .folder import WorldNetFolder
 from .gate import MediaError, resolve
 
 SHARD = 2**16  # vectors of one file
+CURE = "Compute it again."
 
 
 def write_vectors(
@@ -164,30 +166,26 @@ class VectorStore:
         """Yield the media path and the vector of each row of one file."""
         name = str(path.relative_to(self.root))
         try:
-            with safe_open(resolve(self.root, name), "numpy") as file:
-                told, vectors = file.metadata(), file.get_tensor("vectors")
-            files = json.loads(told["files"])
-            whole = hashlib.sha256(vectors.tobytes()).hexdigest() == told["sha256"]
-        except (MediaError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise WorldNetError(f"{path} cannot be read ({error}); compute it again.") from error
-        if not whole or told.get("encoder") != self.encoder or len(files) != len(vectors):
-            raise WorldNetError(f"{path} is not as it was written; compute it again.")
+            place = resolve(self.root, name)
+            tensors, told = read_tensors_and_texts(place, CURE, WorldNetError)
+            vectors = tensors["vectors"].numpy()
+            files = parse_json(told["files"].encode(), LARGEST)
+            # Older versions wrote a hash of the vectors alone.
+            whole = told.get("sha256") in (None, hashlib.sha256(vectors.tobytes()).hexdigest())
+        except WorldNetError:
+            raise
+        except (MediaError, KeyError, TypeError, ValueError) as error:
+            raise WorldNetError(f"{path} cannot be read ({error}). {CURE}") from error
+        fits = vectors.ndim == 2 and isinstance(files, list) and len(files) == len(vectors)
+        if not whole or told.get("encoder") != self.encoder or not fits:
+            raise WorldNetError(f"{path} is not as it was written. {CURE}")
         return zip(files, vectors, strict=True)
 
 
 def _write(path: Path, encoder: str, names: Sequence[str], vectors: np.ndarray) -> None:
     """Write one shard in one step; ``vectors`` is ``(N, F)``."""
-    told = {
-        "encoder": encoder,
-        "files": json.dumps(names),
-        "sha256": hashlib.sha256(vectors.tobytes()).hexdigest(),
-    }
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(save({"vectors": vectors}, told))
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    told = {"encoder": encoder, "files": json.dumps(names)}
+    write_tensors(path, {"vectors": torch.from_numpy(vectors)}, told)
 
 
 def _check_name(name: str) -> None:

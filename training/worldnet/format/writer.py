@@ -15,16 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from worldgpt_env.model.checkpoint import replace_folder, seal
+from worldgpt_env.model.checkpoint import seal
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import AudioSpec, Modality, TextSpec
+from worldgpt_env.model.safe_io import replace_folder
 
 from .annotation import (
+    FLOAT32,
     MEDIA,
     Rejection,
     StateFiles,
     WorldNetError,
     WorldNetTransition,
+    sequence_lengths,
+    tell_rejected,
     write_annotations,
 )
 from .description import DESCRIPTION, REJECTED, WorldNetDescription
@@ -162,6 +166,7 @@ class WorldNetWriter:
                 f"a sequence of {len(moments)} moments, {steps} actions and {len(given)} rewards "
                 "cannot be written; it has one moment more than actions and rewards."
             )
+        _check_numbers("a reward", given)
         episode = episode or str(self._sequences)
         self._enter_episode(split, scenario, episode)
         states = [self._write_moment(split, step, moment) for step, moment in enumerate(moments)]
@@ -215,7 +220,10 @@ class WorldNetWriter:
             WorldNetError: nothing was added, or the disk is full.
         """
         if not self._transitions:
-            raise WorldNetError(f"{self.root} would hold no transition; it was not written.")
+            raise WorldNetError(
+                f"{self.root} would hold no transition; it was not written. "
+                f"{tell_rejected(self._rejected)}"
+            )
         try:
             for split, transitions in self._transitions.items():
                 write_annotations(self._draft / f"{split}.json", transitions)
@@ -233,7 +241,7 @@ class WorldNetWriter:
         counts = {
             split: {
                 "transitions": len(rows),
-                "episodes": len({(row.scenario, row.episode) for row in rows}),
+                "episodes": len(sequence_lengths(enumerate(rows))),
             }
             for split, rows in self._transitions.items()
         }
@@ -244,7 +252,8 @@ class WorldNetWriter:
         }
 
     def _add(self, split: str, transition: WorldNetTransition) -> None:
-        """Keep one transition whose words fit."""
+        """Keep one transition whose words and numbers fit."""
+        _check_numbers("the reward", [transition.reward])
         self.description.action.vocabulary.encode(transition.action)
         spec = self.description.specs.get(Modality.TEXT)
         for state in (transition.state0, transition.state1):
@@ -284,10 +293,9 @@ class WorldNetWriter:
             raise self._unwritable(error) from error
         numbers = tuple(float(number) for number in moment.vector)
         state = StateFiles(**written, text=moment.text, vector=numbers)
-        if not state.modalities or not np.isfinite(numbers).all():
-            raise ConfigurationError(
-                f"moment {step} is empty or holds a number that is not finite."
-            )
+        _check_numbers(f"a number of moment {step}", numbers)
+        if not state.modalities:
+            raise ConfigurationError(f"moment {step} is empty; give it an image or another part.")
         return state
 
     def _audio_rate(self) -> int:
@@ -328,3 +336,12 @@ class WorldNetWriter:
 
     def _unwritable(self, error: OSError) -> WorldNetError:
         return WorldNetError(f"{self.root} could not be written ({error}); it is unchanged.")
+
+
+def _check_numbers(what: str, numbers: Iterable[float]) -> None:
+    """Refuse what a recording, which keeps 32 bits of a number, would not give back."""
+    for number in numbers:
+        if not abs(number) <= FLOAT32:  # also NaN
+            raise ConfigurationError(
+                f"{what} is {number}, not finite in 32 bits; give one within ±{FLOAT32:.4g}."
+            )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
+
+PATIENCE = 10.0  # seconds that a task has to clean up when it is ended
 
 Report = Callable[[int], None]
 Task = Callable[[Any, Report], Any]
@@ -55,6 +59,9 @@ def run_apart(
     finally:
         for one in running:
             one.process.terminate()
+        for one in running:
+            one.process.join(PATIENCE)
+            one.process.kill()
             one.process.join()
     names = list(settings)
     return (
@@ -82,11 +89,23 @@ def _listen(
 
 
 def _work(task: Task, settings: Any, mouth: Connection) -> None:
-    """Do the task in this process and send what came of it."""
+    """Do the task in this process and send what came of it.
+
+    The task is left, with whatever it cleans up, when nobody listens any more or the other side
+    ends this process; Ctrl-C reaches both and is the other side's to answer.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+    def say(kind: str, content: Any) -> None:
+        try:
+            mouth.send((kind, content))
+        except OSError:  # the other side is gone: there is nobody to tell
+            sys.exit(1)
+
     try:
-        result = task(settings, lambda count: mouth.send(("progress", count)))
-        mouth.send(("result", result))
+        say("result", task(settings, lambda count: say("progress", count)))
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{where.filename.rsplit('/', 1)[-1]}:{where.lineno}"
-        mouth.send(("failure", f"{type(error).__name__}: {error} ({place})"))
+        say("failure", f"{type(error).__name__}: {error} ({place})")

@@ -53,7 +53,7 @@ class TransformersCaptioner:
     def describe(self, footage: Footage, start: float, end: float) -> Caption:
         """Return what the pictures of the event show."""
         film = footage.film(start, end, 3, LONGEST)  # (3, h, w, 3)
-        before = footage.film(start, min(start + 0.1, end), 1, LONGEST)[0]
+        before = footage.film(start, start, 1, LONGEST)[0]
         first, happening, last = self.tell([before, film[1], film[2]])
         return Caption(happening, first, last)
 

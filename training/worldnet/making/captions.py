@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,11 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worldgpt_env.model.modalities import VectorSpec
+from worldgpt_env.model.safe_json import parse_json
 
+from ..format.annotation import FLOAT32
 from ..format.gate import MediaError, read_bytes
 from .footage import Footage
 
 SAME = 1e-6  # seconds, within which two moments are one
+WHOLE = (0.0, float("inf"))  # seconds of a recording without cuts
 
 
 @dataclass(frozen=True)
@@ -77,23 +79,23 @@ class Words:
         """
         name = cls.name(recording)
         try:
-            data = json.loads(read_bytes(root, name))
+            data = parse_json(read_bytes(root, name))
             return cls(
                 str(data["scenario"]),
                 [
-                    (float(part["second"]), str(part["text"]), _numbers(part.get("vector", ())))
+                    (_number(part["second"]), str(part["text"]), _numbers(part.get("vector", ())))
                     for part in data["states"]
                 ],
                 [
-                    (float(part["start"]), float(part["end"]), str(part["text"]))
+                    (_number(part["start"]), _number(part["end"]), str(part["text"]))
                     for part in data["actions"]
                 ],
-                [(float(part["second"]), float(part["value"])) for part in data["rewards"]],
+                [(_number(part["second"]), _number(part["value"])) for part in data["rewards"]],
                 VectorSpec(**data["numbers"]) if data.get("numbers") else None,
             )
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, MediaError):
-                raise
+        except MediaError:
+            raise
+        except (ValueError, LookupError, TypeError, OverflowError, AttributeError) as error:
             raise MediaError(name, f"holds no words of a recording ({error!r}).") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -123,22 +125,36 @@ class RecordedWords:
     root: Path
     _read: dict[str, Words] = field(default_factory=dict)
 
-    def describe(self, footage: Footage, start: float, end: float) -> Caption:
+    def describe(
+        self, footage: Footage, start: float, end: float, shot: tuple[float, float] = WHOLE
+    ) -> Caption:
         """Return the actions that were done between the two moments, and the states at them.
 
         An action counts if half of it, or half of the time, lies between them; several are told
-        one after another: "move left then fire".
+        one after another: "move left then fire". States are those of ``shot``, where it is seen.
         """
         words = self.words(footage.name)
-        before, after = (_last(words.states, moment) for moment in (start, end))
+        before, after = (
+            _last(words.states, moment) for moment in (max(start, shot[0]), min(end, shot[1]))
+        )
         won = sum(value for second, value in words.rewards if start < second - SAME <= end)
         return Caption(
             " then ".join(_during(words.actions, start, end)), *_told(before, after), reward=won
         )
 
     def words(self, recording: str) -> Words:
-        """Return the words of a recording, read once."""
+        """Return the words of a recording, read once.
+
+        Raises:
+            MediaError: it has none, or they are not what was written.
+        """
         if recording not in self._read:
+            if not (self.root / Words.name(recording)).exists():
+                raise MediaError(
+                    recording,
+                    f"has no words beside it ({Words.name(recording)}); name a model that tells "
+                    "what it shows with --captioner, or write them.",
+                )
             self._read[recording] = Words.read(self.root, recording)
         return self._read[recording]
 
@@ -172,4 +188,11 @@ def _during(actions: Sequence[tuple[float, float, str]], start: float, end: floa
 
 
 def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+    return tuple(_number(value) for value in values)
+
+
+def _number(value: Any) -> float:
+    """Return a number that 32 bits hold."""
+    if not abs(float(value)) <= FLOAT32:  # also NaN
+        raise ValueError(f"{value} is not finite in 32 bits")
+    return float(value)

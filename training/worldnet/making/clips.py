@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..format.decode import spread
+from ..format.sound import resample, to_mono
 from ..format.writer import Moment
 from .game import Game, Window
-from .sound import resample, to_mono
 
 FRAMES, SIZE = 4, (64, 64)
 SAMPLES, RATE = 2048, 8192  # a quarter of a second

@@ -152,7 +152,8 @@ def _take(
         start = one.start or 0.0
         end = footage.seconds if one.end is None else min(one.end, footage.seconds)
         caption = Caption(plain(one.action))
-        event = Event(footage.name, start, end, caption, scenario, one.row, source)
+        shot = (0.0, footage.seconds)
+        event = Event(footage.name, start, end, caption, scenario, one.row, source, shot=shot)
         reason = _refuse(event, footage, filters)
         if reason:
             book.reject(source, one.row, reason)

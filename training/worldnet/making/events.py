@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from worldgpt_env.model.errors import ConfigurationError
@@ -23,12 +24,12 @@ from worldgpt_env.model.modalities import (
     VideoSpec,
 )
 
-from ..format.annotation import Rejection, WorldNetError
+from ..format.annotation import Rejection, WorldNetError, count_rejected, tell_rejected
 from ..format.description import WorldNetDescription
 from ..format.folder import WorldNetFolder
 from ..format.gate import MediaError
 from ..format.writer import Moment, WorldNetWriter
-from .captions import Caption
+from .captions import WHOLE, Caption
 from .footage import Footage
 from .splits import SplitShares, split_sources
 
@@ -48,6 +49,7 @@ class Event:
         row: its number in ``source``.
         source: the annotation file or recording that told of it.
         joined: it goes on where the event before ended; they share that state.
+        shot: seconds between which all pictures are of one shot; another shot is no past of it.
     """
 
     recording: str
@@ -58,16 +60,18 @@ class Event:
     row: int = 0
     source: str = ""
     joined: bool = False
+    shot: tuple[float, float] = WHOLE
 
 
 @dataclass(frozen=True)
 class StateConfig:
-    """What is kept of a recording around a moment.
+    """What is kept of a recording at a moment: the picture, and what led to it.
 
     Attributes:
-        seconds: of film and sound; those before the moment, at the beginning of an event that is
-            not joined to another those after it.
-        frames: of the film; the image is the last.
+        seconds: of film and sound up to the moment, never after it. A film goes back to the
+            beginning of its shot and is shorter there: one picture at the very beginning. Sound
+            before the recording is silence.
+        frames: of a whole film; the image is the last.
         longest: pixels of the longer side of what is written.
         size: ``(height, width)`` that models fit pictures to by default.
         sound_rate: samples per second.
@@ -145,7 +149,7 @@ def write_events(
     """
     if not book.events:
         raise WorldNetError(
-            f"{out} would hold no transition; it was not written.{_last(book.rejected)}"
+            f"{out} would hold no transition; it was not written. {tell_rejected(book.rejected)}"
         )
     scenario_of = {event.recording: event.scenario for event in reversed(book.events)}
     split_of = split_sources(scenario_of, shares, seed)
@@ -175,8 +179,9 @@ def write_events(
 def tally(book: EventBook, folder: WorldNetFolder) -> dict[str, Any]:
     """Return the figures of what was written: events and recordings per scenario, splits."""
     return {
-        "found": len(book.events) + len(book.rejected),
+        "found": len(book.events) + sum(rejection.row >= 0 for rejection in book.rejected),
         "rejected": folder.counts["rejected"],
+        "refused": count_rejected(folder.left_out()),
         "scenarios": dict(Counter(event.scenario for event in book.events)),
         "splits": {split: folder.counts[split]["transitions"] for split in folder.splits},
         "recordings": len({event.recording for event in book.events}),
@@ -193,7 +198,9 @@ def _write_recording(
     first = 0
 
     def flush() -> None:
-        if run:
+        if not run:
+            return
+        try:
             writer.add_sequence(
                 split,
                 moments,
@@ -203,12 +210,16 @@ def _write_recording(
                 first_step=first,
                 rewards=[event.caption.reward for event in run],
             )
+        except ConfigurationError as error:  # rewards too large
+            _reject_all(writer, run, error)
 
     for step, event in enumerate(events):
         joined = event.joined and run and run[-1].scenario == event.scenario
         try:
             before = moments[-1] if joined else _moment(footage, event, True, config)
             after = _moment(footage, event, False, config)
+            if _same(before, after, config.frames):
+                raise MediaError(footage.name, "looks and sounds the same before and after it.")
         except MediaError as error:
             _reject_all(writer, [event], error)
             flush()
@@ -224,13 +235,14 @@ def _write_recording(
 
 def _moment(footage: Footage, event: Event, opening: bool, config: StateConfig) -> Moment:
     """Return the state at the beginning or the end of an event."""
-    length = min(config.seconds, event.end - event.start)
-    start = event.start if opening else event.end - length
-    film = footage.film(start, start + length, config.frames, config.longest)
+    begin, end = event.shot
+    moment = max(event.start, begin) if opening else min(event.end, end)
+    step = config.seconds / config.frames  # between two pictures of a film
+    count = min(int((moment - begin) / step + 1e-6), config.frames)
+    film = footage.film(moment - count * step, moment, max(count, 1), config.longest)
     sound = None
     if Modality.AUDIO in config.media and footage.sounds:
-        whole = start + length - config.seconds  # as long as the others, though it begins earlier
-        sound = footage.sound(whole, start + length, config.sound_rate)
+        sound = footage.sound(moment - config.seconds, moment, config.sound_rate)
     caption = event.caption
     return Moment(
         film[-1] if Modality.IMAGE in config.media else None,
@@ -238,6 +250,21 @@ def _moment(footage: Footage, event: Event, opening: bool, config: StateConfig) 
         sound,
         caption.before if opening else caption.after,
         caption.vector_before if opening else caption.vector_after,
+    )
+
+
+def _same(before: Moment, after: Moment, frames: int) -> bool:
+    """Return whether nothing tells two states apart once their films have all ``frames``."""
+    if (before.text, tuple(before.vector)) != (after.text, tuple(after.vector)):
+        return False
+    films = [
+        None if film is None else np.pad(film, ((frames - len(film), 0), *[(0, 0)] * 3), "edge")
+        for film in (before.video, after.video)
+    ]
+    pairs = [(before.image, after.image), (before.audio, after.audio), (films[0], films[1])]
+    return all(
+        one is other if one is None or other is None else np.array_equal(one, other)
+        for one, other in pairs
     )
 
 
@@ -262,17 +289,6 @@ def _words(texts: Iterable[str]) -> list[str]:
     return [word for text in texts for word in text.split()]
 
 
-def _reject_all(writer: WorldNetWriter, events: Iterable[Event], error: MediaError) -> None:
+def _reject_all(writer: WorldNetWriter, events: Iterable[Event], error: Exception) -> None:
     for event in events:
         writer.reject(Rejection(event.source, event.row, str(error)))
-
-
-def _last(rejected: Sequence[Rejection]) -> str:
-    """Say why the last was rejected."""
-    if not rejected:
-        return ""
-    last = rejected[-1]
-    return (
-        f" All {len(rejected)} events were rejected; the last, row {last.row} of {last.source}: "
-        f"{last.reason}."
-    )

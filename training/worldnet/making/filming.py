@@ -17,7 +17,7 @@ from tqdm import tqdm
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import VectorSpec
 
-from ...figures import write_json
+from ...results_io import write_json
 from ..format.annotation import WorldNetError
 from .apart import Report, run_apart
 from .captions import Words
@@ -154,7 +154,7 @@ def _shoot(game: Game, seeds: np.random.SeedSequence, seconds: float, path: Path
         window, action = game.begin(generator), ""
         while True:
             begun, now = reels.seconds, reels.add(window)
-            states.append((now, window.text, window.numbers))
+            states.append((now if action else begun, window.text, window.numbers))
             if action:
                 actions.append((begun, now, action))
             if window.reward:

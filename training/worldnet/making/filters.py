@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from worldgpt_env.model.errors import ConfigurationError
 
+STOP_WORDS = frozenset(
+    "a an and are as at be been being by for from had has have he her him his i in is it its of on "
+    "or she that the their them then there these they this to was were which while who with".split()
+)
+INSTRUCTION = frozenset({"rewrite", "description", "grammatical", "sentence"})  # to a rewriter
+_ENDING = re.compile(r"(?<=\w\w)(?:ing|ed|es|s|d|e)$")
+
 
 @dataclass(frozen=True)
 class FilterConfig:
@@ -60,3 +67,24 @@ class FilterConfig:
 def plain(sentence: str) -> str:
     """Return ``sentence`` in lower case and without punctuation, as text codecs read it."""
     return " ".join(re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", sentence.lower()))
+
+
+def keeps_content(description: str, sentence: str) -> bool:
+    """Return whether a rewritten ``sentence`` says what ``description`` said; both are plain.
+
+    All words that say what happens must come again, in whatever form (moves, moving), and none may
+    be of the instruction, as where a model repeats what it was asked or says what it will do.
+    """
+    told, written = set(description.split()), set(sentence.split())
+    if INSTRUCTION & written - told:
+        return False
+    content = told - STOP_WORDS or told
+    return {_stem(word) for word in content} <= {_stem(word) for word in written}
+
+
+def _stem(word: str) -> str:
+    """Return ``word`` without what forms of it differ in: cut, cuts, cutting; carry, carries."""
+    while len(word) > 3 and (shorter := _ENDING.sub("", word)) != word:
+        word = shorter
+    stem = word.rstrip("iy") or word
+    return stem[:-1] if len(stem) > 2 and stem[-1] == stem[-2] else stem

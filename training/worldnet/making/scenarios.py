@@ -62,7 +62,8 @@ class Sorter:
         self._model = TransformersRewriter(name)
 
     def __call__(self, texts: Iterable[str]) -> str:
-        """Return the scenario that the model names; "" if it names none."""
+        """Return the scenario that the model names; "" if it names none, or repeats them all."""
         question = QUESTION.format(scenarios=", ".join(SCENARIOS), text=". ".join(texts))
-        answer = plain(self._model.answer(question))
-        return next((name for name in SCENARIOS if name in answer), "")
+        answer = f" {plain(self._model.answer(question))} "
+        named = [name for name in SCENARIOS if f" {name} " in answer]
+        return named[0] if len(named) == 1 else ""

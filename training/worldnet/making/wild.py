@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,11 @@ from tqdm import tqdm
 from ...stopwatch import Stopwatch
 from ..format.annotation import WorldNetError
 from ..format.gate import MediaError
-from .captions import Captioner, RecordedWords
+from .captions import Caption, Captioner, RecordedWords
 from .cutting import Change, CutConfig, find_boundaries
 from .events import Event, EventBook, StateConfig, tally, write_events
-from .filters import FilterConfig, plain
-from .footage import CONTAINERS, Footage
+from .filters import FilterConfig, keeps_content, plain
+from .footage import CONTAINERS, RATE, Footage
 from .splits import SplitShares
 
 
@@ -54,12 +56,14 @@ def build_wild(config: WildConfig) -> dict[str, Any]:
     """Cut all recordings in ``config.recordings`` into transitions and write them as a WorldNet.
 
     A boundary is a new shot, or a change of motion or of sound. What lies between two is one
-    event; after a new shot a new sequence begins.
+    event; after a new shot a new sequence begins. An action is kept as it was told where the
+    rewriter loses a word that says what happens.
 
     Returns:
         ``found`` and ``rejected`` events, ``scenarios`` (events of each), ``splits`` (transitions
-        of each), ``recordings``, ``boundaries`` of each kind, ``seconds_of_recordings``,
-        ``out``, ``seconds`` and ``cpu_seconds``.
+        of each), ``recordings``, ``boundaries`` of each kind, ``actions`` that the rewriter put
+        into other words and those that it did not, ``seconds_of_recordings``, ``refused`` in
+        words, ``out``, ``seconds`` and ``cpu_seconds``.
 
     Raises:
         WorldNetError: there is no recording, or none of them gave a transition.
@@ -81,7 +85,7 @@ def build_wild(config: WildConfig) -> dict[str, Any]:
         try:
             _watch(book, name, teller, config, cuts)
         except MediaError as error:
-            book.reject(name, -1, str(error))
+            book.reject(name, -1, error.reason if error.file == name else str(error))
     shares, seed = config.shares, config.seed
     folder = write_events(
         book, config.out, "worldnet-wild", config.state, _built(config), shares, seed
@@ -89,6 +93,7 @@ def build_wild(config: WildConfig) -> dict[str, Any]:
     return {
         **tally(book, folder),
         "boundaries": {str(kind): cuts.kinds[kind] for kind in Change},
+        "actions": dict(teller.rewritten),
         "seconds_of_recordings": cuts.seconds,
         **watch.figures(),
     }
@@ -115,14 +120,18 @@ class _Cuts:
 
 
 class _Teller:
-    """The captioner, and what is done with what it tells."""
+    """The captioner, and what is done with what it tells.
+
+    Attributes:
+        rewritten: how many actions were, and how many were left as they were.
+    """
 
     def __init__(self, config: WildConfig, root: Path) -> None:
         """Open the models that are named."""
         self._words = RecordedWords(root)
-        self._captioner: Captioner = self._words
+        self._captioner: Captioner | None = None
         self._rewrite: Callable[[str], str] | None = None
-        self._models = bool(config.captioner)
+        self.rewritten = Counter[str]()
         if config.captioner:
             from .captioners import TransformersCaptioner
 
@@ -134,23 +143,37 @@ class _Teller:
 
     def check_numbers(self, book: EventBook, name: str) -> None:
         """Take over what the numbers of a recording are; they are the same in all of them."""
-        numbers = None if self._models else self._words.words(name).numbers
+        numbers = None if self._captioner else self._words.words(name).numbers
         if numbers is not None and book.numbers not in (None, numbers):
             raise MediaError(name, f"tells other numbers ({numbers}) than those before.")
         book.numbers = book.numbers or numbers
 
-    def event(self, footage: Footage, start: float, end: float, row: int) -> Event:
-        """Return what happens between two moments, in plain words."""
-        caption = self._captioner.describe(footage, start, end)
-        action = self._rewrite(caption.action) if self._rewrite and caption.action else ""
+    def event(self, footage: Footage, event: Event) -> Event:
+        """Return an event with what happens in it, in plain words, and its scenario."""
+        start, end = event.start, event.end
+        if self._captioner is not None:  # it looks at pictures, which are to be of one shot
+            start, end = max(start, event.shot[0]), min(end, event.shot[1])
+            caption = self._captioner.describe(footage, start, end)
+        else:
+            caption = self._words.describe(footage, start, end, event.shot)
         caption = replace(
             caption,
-            action=plain(action or caption.action),
+            action=self._rewritten(caption.action),
             before=plain(caption.before),
             after=plain(caption.after),
         )
-        scenario = "" if self._models else self._words.words(footage.name).scenario
-        return Event(footage.name, start, end, caption, scenario, row, footage.name)
+        scenario = "" if self._captioner else self._words.words(footage.name).scenario
+        return replace(event, caption=caption, scenario=scenario)
+
+    def _rewritten(self, told: str) -> str:
+        """Return an action in the rewriter's words, or as told where those lose what happens."""
+        action = plain(told)
+        if self._rewrite is None or not action:
+            return action
+        sentence = plain(self._rewrite(told))
+        kept = keeps_content(action, sentence)
+        self.rewritten["rewritten" if kept else "left as they were told"] += 1
+        return sentence if kept else action
 
 
 def _watch(book: EventBook, name: str, teller: _Teller, config: WildConfig, cuts: _Cuts) -> None:
@@ -165,15 +188,28 @@ def _watch(book: EventBook, name: str, teller: _Teller, config: WildConfig, cuts
     cuts.kinds.update(boundary.change for boundary in boundaries)
     cuts.seconds += footage.seconds
     edges = [0.0, *(boundary.second for boundary in boundaries), footage.seconds]
-    opens = [True, *(boundary.change is Change.SHOT for boundary in boundaries)]
+    shots = [boundary.second for boundary in boundaries if boundary.change is Change.SHOT]
+    opens = {0.0, *shots}
     whole = False  # the event before was kept
-    for row, (start, end, shot) in enumerate(zip(edges[:-1], edges[1:], opens, strict=True)):
+    for row, (start, end) in enumerate(pairwise(edges)):
+        shot = _shot(shots, start, footage.seconds)
+        event = Event(name, start, end, Caption(""), "", row, name, shot=shot)
         reason = filters.refuse_length(end - start)
         if not reason:
-            event = teller.event(footage, start, end, row)
+            event = teller.event(footage, event)
             reason = filters.refuse_words(event.caption.action)
         if reason:
-            book.reject(footage.name, row, reason)
+            book.reject(name, row, reason)
         else:
-            book.events.append(replace(event, joined=whole and not shot))
+            book.events.append(replace(event, joined=whole and start not in opens))
         whole = not reason
+
+
+def _shot(shots: list[float], start: float, seconds: float) -> tuple[float, float]:
+    """Return from when to when the shot that ``start`` is in is surely seen.
+
+    A recording is looked at in moments, and a new shot may begin anywhere between two of them.
+    """
+    number, unsure = bisect_right(shots, start), 0.5 / RATE
+    begin = shots[number - 1] + unsure if number else 0.0
+    return begin, shots[number] - unsure if number < len(shots) else seconds

@@ -22,7 +22,8 @@ class DataSet:
         title: its name.
         read: yields what an annotation file tells, row by row.
         media: what states keep of its recordings (WorldGPT Table 2 and its README).
-        scenario: of recordings whose words tell none; ``""``: those are rejected.
+        scenario: of all its recordings, where their words tell none; ``""``: it has many kinds,
+            and those that tell none are rejected.
     """
 
     title: str
@@ -35,9 +36,9 @@ _SEEN = (Modality.IMAGE, Modality.VIDEO)
 _ALL = (*_SEEN, Modality.AUDIO)
 
 DATASETS: Mapping[str, DataSet] = {
-    "ssv2": DataSet("Something-Something V2", ssv2.read, (Modality.IMAGE,), "domestic work"),
+    "ssv2": DataSet("Something-Something V2", ssv2.read, (Modality.IMAGE,)),
     "youcook2": DataSet("YouCook2", youcook2.read, _SEEN, "cooking"),
     "ego4d": DataSet("Ego4D narrations or FHO", ego4d.read, _ALL),
-    "charades": DataSet("Charades, Action Genome", charades.read, _ALL, "domestic work"),
+    "charades": DataSet("Charades, Action Genome", charades.read, _ALL),
     "avqa": DataSet("AVQA", avqa.read, _ALL),
 }

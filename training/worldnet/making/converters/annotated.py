@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from worldgpt_env.model.safe_json import parse_json
 
 from ...format.annotation import LARGEST, WorldNetError
 
@@ -51,13 +53,13 @@ def read_json(path: Path) -> Any:
         WorldNetError: it is missing, too big, or no JSON.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise WorldNetError(f"{path} has over {LARGEST} bytes; split it into several files.")
-        return json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        return parse_json(data.removeprefix(BOM_UTF8), LARGEST)
     except OSError as error:
         raise WorldNetError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise WorldNetError(f"{path} is no JSON ({error}).") from error
+    except ValueError as error:
+        raise WorldNetError(f"{path} is no JSON of annotations: it {error}.") from error
 
 
 def wrong_schema(path: Path, schema: str) -> WorldNetError:
@@ -71,6 +73,6 @@ def seconds(value: Any) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if 0 <= number < 1e7 else None

@@ -1,0 +1,93 @@
+"""Bounds: every number of a configuration has a kind and a range, checked when it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+from .errors import ConfigurationError, WorldGPTError
+from .safe_json import shorten
+
+MOST = 2**31 - 1
+HUGE = 1e300
+TEXT = 4096
+T = TypeVar("T")
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a finite number"),
+    "str": (str, "a text"),
+    "bool": (bool, "true or false"),
+}
+
+
+def check_fields(config: Any, **ranges: tuple[float, float]) -> None:
+    """Refuse a dataclass whose fields are of another kind than declared, or out of range.
+
+    Args:
+        config: its numbers, texts and flags are checked; other fields are not.
+        **ranges: least and most of a number by its name. Where none is given, whole numbers go
+            from 0 to 2 ** 31 - 1, others are finite. Texts have up to 4096 characters.
+
+    Raises:
+        ConfigurationError: naming the field, its value and what it may be.
+    """
+    for entry in dataclasses.fields(config):
+        kind = str(entry.type).removesuffix(" | None")
+        value = getattr(config, entry.name)
+        if kind in _KINDS and not (value is None and kind != entry.type):
+            name = f"{type(config).__name__}.{entry.name}"
+            check_value(name, value, kind, *ranges.get(entry.name, (None, None)))
+
+
+def check_value(
+    name: str, value: Any, kind: str, least: float | None = None, most: float | None = None
+) -> None:
+    """Refuse a value that is no ``kind`` (``"int"``, ``"float"``, ...) from ``least`` to ``most``.
+
+    Raises:
+        ConfigurationError: naming it, its value and what it may be.
+    """
+    wanted, told = _KINDS[kind]
+    good = isinstance(value, wanted) and (kind == "bool") == isinstance(value, bool)
+    if kind == "int" and least is None:
+        least, most = 0, MOST
+    if kind == "str":
+        good = good and len(value) <= TEXT
+    elif kind != "bool":
+        low, high = (-HUGE if least is None else least), (HUGE if most is None else most)
+        good = good and low <= value <= high  # which NaN is not
+    if not good:
+        told = told.replace("finite ", "") if least is not None else told
+        span = f" from {least} to {most}" if least is not None else ""
+        span = f" of up to {TEXT} characters" if kind == "str" else span
+        raise ConfigurationError(f"{name} is {shorten(value)}; it must be {told}{span}.")
+
+
+def from_fields(kind: type[T], data: Any, what: str) -> T:
+    """Return the dataclass ``kind`` made of the fields ``data``.
+
+    Raises:
+        ConfigurationError: ``data`` is no object, has fields that ``kind`` lacks or lacks some that
+            it has, or values that it does not take; ``what`` says what they are of.
+    """
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    known = {entry.name for entry in fields}
+    plain = (dataclasses.MISSING, dataclasses.MISSING)
+    needed = {entry.name for entry in fields if (entry.default, entry.default_factory) == plain}
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(f"{what} is {shorten(data)}; it must be an object with fields.")
+    missing, foreign = sorted(needed - set(data)), sorted(set(map(str, data)) - known)
+    if missing or foreign:
+        raise ConfigurationError(
+            f"the fields of {what} do not fit: {missing} are missing and {foreign} unknown; there "
+            f"are {sorted(known)}."
+        )
+    try:
+        return kind(**data)
+    except WorldGPTError:
+        raise
+    except (TypeError, ValueError, OverflowError, AttributeError, LookupError) as error:
+        raise ConfigurationError(f"{what} cannot be {shorten(data, 120)}: {error}.") from error

@@ -1,0 +1,1 @@
+"""How good a world model is: its predictions beside what was recorded, and beside baselines."""
