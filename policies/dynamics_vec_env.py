@@ -13,9 +13,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices,
 from torch import Tensor
 
 from worldgpt_env.errors import ResetNeededError
+from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.vector_dynamics import ActionEncoder, VectorDynamics
 from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
-from worldgpt_env.model.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

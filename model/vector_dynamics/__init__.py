@@ -1,10 +1,10 @@
 """Dynamics of worlds of numbers: members that predict what changes, is paid, and ends."""
 
 from .actions import ActionEncoder
+from .ensemble_dynamics import VectorDynamics, VectorDynamicsConfig, VectorStep
 from .fitting import FitConfig, FitResult, fit
 from .storage import load_dynamics, save_dynamics
 from .transitions import VectorTransitions
-from .ensemble_dynamics import VectorDynamics, VectorDynamicsConfig, VectorStep
 
 __all__ = [
     "ActionEncoder",

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import ConfigurationError, NonFiniteError
-from .transitions import VectorTransitions
 from .ensemble_dynamics import VectorDynamics
+from .transitions import VectorTransitions
 
 
 @dataclass(frozen=True)

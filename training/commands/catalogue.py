@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .options import ALGORITHMS, READINGS, SET
+from .options import ALGORITHMS, READINGS, SET, WORLD
 from .table import Command, OwnCommand
 
 COMMANDS: dict[str, Command | OwnCommand] = {
@@ -12,7 +12,12 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "DemoConfig",
         table="tables.demo_text",
     ),
-    "collect": Command("record a real world; repeat to go on", "collect.collect", "CollectConfig"),
+    "collect": Command(
+        "record a real world; repeat to go on",
+        "collect.collect",
+        "CollectConfig",
+        {"world": WORLD},
+    ),
     "train": Command(
         "learn a world from recordings; repeat to go on",
         "train.train",

@@ -14,9 +14,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 from torch import nn
 
+from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.vector_dynamics import VectorTransitions
 from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
-from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.policies.branch_replay import BranchReplay, Steps
 from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
 from worldgpt_env.policies.standardised import StandardisedExtractor, set_scale

@@ -17,6 +17,7 @@ from worldgpt_env.model.safe_json import read_json
 from worldgpt_env.worlds import GymWorld, make_world
 
 from ..stopwatch import Stopwatch
+from .agents import recipe_for
 from .round import Run
 
 SETTINGS, METRICS = "dyna.json", "metrics.json"
@@ -81,14 +82,16 @@ class NumericDynaConfig:
         return {name: value for name, value in asdict(self).items() if name != "out"}
 
 
-def check_numeric(name: str) -> None:
-    """Refuse a world whose observations are more than numbers.
+def check_numeric(config: NumericDynaConfig) -> None:
+    """Refuse a world whose observations are more than numbers, and settings that no agent has.
 
     Raises:
-        ConfigurationError: it is, or there is no such world.
+        ConfigurationError: it is, or there is no such world or setting.
         MissingDependencyError: its package is not installed.
     """
+    name = config.world
     world = make_world(name)
+    recipe_for(world.action_space, dict(config.agent))
     observed = ", ".join(str(modality) for modality in world.specs)
     world.close()
     if not (isinstance(world, GymWorld) and world.is_numeric):
@@ -113,7 +116,7 @@ def numeric_dyna(config: NumericDynaConfig) -> dict[str, Any]:
         LockedError: another process writes to ``out``.
         WorldError: the world fails again and again.
     """
-    check_numeric(config.world)  # before anything is written
+    check_numeric(config)  # before anything is written
     lengths = config.round_lengths()
     with RunLock(config.out):
         _claim(config)
@@ -167,7 +170,9 @@ def _claim(config: NumericDynaConfig) -> None:
     if path.is_file():
         check_settings(config.out, read_json(path, CURE_SETTINGS), config.to_json())
         return
-    if any(entry.name.startswith("round-") for entry in config.out.iterdir()):
+    if config.out.is_dir() and any(
+        entry.name.startswith("round-") for entry in config.out.iterdir()
+    ):
         raise ConfigurationError(f"{config.out} holds another run; choose another --out.")
     write_json(path, plain_settings(config.to_json()))
 

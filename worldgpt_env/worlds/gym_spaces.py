@@ -12,6 +12,7 @@ from PIL import Image
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import (
+    UNBOUNDED,
     ActionSpec,
     ImageSpec,
     Modality,
@@ -20,8 +21,6 @@ from worldgpt_env.model.modalities import (
     VectorSpec,
 )
 
-UNBOUNDED = 1e30
-"""What stands for infinity in the range of a number that a space does not bound."""
 MOST_NUMBERS = 4096
 SUPPORTED = (
     "Box, Discrete, MultiDiscrete, MultiBinary, Text (observed only), and Dict and Tuple of these"

@@ -140,8 +140,10 @@ def make_gym_world(env_id: str, render_mode: str | None = None, **options: Any) 
         ConfigurationError: there is no such environment, or a space or option does not fit.
         MissingDependencyError: the package behind it is not installed.
     """
+    if render_mode is not None:  # an environment that draws nothing need not know the word
+        options["render_mode"] = render_mode
     try:
-        env = gym.make(env_id, render_mode=render_mode, **options)
+        env = gym.make(env_id, **options)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise _missing(env_id, error) from error
     except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:

@@ -32,6 +32,7 @@ _WORLDS: dict[str, str | type[World]] = {
 
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,63}")
+FOREIGN_NAME = re.compile(PREFIX + r"[\w:./-]{1,200}", re.ASCII)
 
 
 def world_names() -> tuple[str, ...]:
@@ -47,9 +48,11 @@ def check_world_name(name: Any, where: str) -> None:
         where: what is named so, for the message.
 
     Raises:
-        ConfigurationError: it is not made of 2 to 64 letters, digits, ``-`` and ``_``, of which the
-            first is a letter or a digit.
+        ConfigurationError: it is neither made of 2 to 64 letters, digits, ``-`` and ``_``, of which
+            the first is a letter or a digit, nor ``"gym:"`` and the id of an environment.
     """
+    if isinstance(name, str) and FOREIGN_NAME.fullmatch(name):
+        return
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ConfigurationError(
             f"{where} is {name!r:.80}; use 2 to 64 letters, digits, '-' and '_', with a letter or "
