@@ -32,7 +32,7 @@ class CollectConfig:
     """What to record.
 
     Attributes:
-        world: name of the world.
+        world: name of the world; ``--env ID`` names any Gymnasium environment.
         steps: how many steps; the last episode is cut there, which counts as truncated.
         out: folder of the dataset.
         policy: ``"random"`` (uniform), ``"least-tried"`` (of the actions one that was tried least

@@ -118,6 +118,18 @@ class Gather(argparse.Action):
         setattr(namespace, self.dest, self.const(values))
 
 
+class WorldName(argparse.Action):
+    """Stores the name of a world; what follows ``--env`` is the id of a Gymnasium environment."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Store ``NAME`` or ``gym:ID``."""
+        name = f"gym:{values}" if option_string == "--env" else values
+        setattr(namespace, self.dest, name)
+
+
+WORLD: dict[str, Any] = {"flags": ["--world", "--env"], "action": WorldName, "metavar": "NAME"}
+
+
 def _help(option: Option) -> str:
     """Return the docs of a field without markup, and its default if that is a plain value."""
     text = re.sub(r":\w+:`~?([^`]*)`|``([^`]*)``", r"\1\2", option.text).rstrip(".")
