@@ -7,10 +7,10 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
+from ..options import ALGORITHM, add_options, options_of
 from ..results_io import Figures, to_json
-from .options import ALGORITHM, add_options, options_of
 
-WORLD, NUMERIC = "dyna.DynaConfig", "numeric.dyna.NumericDynaConfig"
+WORLD, NUMERIC = "dyna.DynaConfig", "numeric.config.NumericDynaConfig"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
+from ..options import ALGORITHM, SET, WORLD, add_options, options_of
 from ..results_io import Figures, show
-from .options import ALGORITHM, SET, WORLD, add_options, options_of
 
 POLICY, FIDELITY = "policy_evaluation.EvaluateConfig", "evaluation.fidelity.FidelityConfig"
 

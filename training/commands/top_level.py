@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .options import ALGORITHM, READING, SET, WORLD
+from ..options import ALGORITHM, READING, SET, WORLD
 from .table import Command
 
 COMMANDS: dict[str, Command] = {

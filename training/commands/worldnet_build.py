@@ -8,9 +8,9 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
+from ..options import LIST, Settings, add_options, names, options_of
 from ..results_io import Figures
 from ..tables import markdown_table
-from .options import LIST, Settings, add_options, names, options_of
 from .table import part_of
 
 MAKING = "worldnet.builders."

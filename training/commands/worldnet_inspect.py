@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..options import add_options
 from ..results_io import Figures
-from .options import add_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -77,7 +77,7 @@ def add_options(
 def options_of(config: str) -> list[Option]:
     """Return the fields of a configuration, see :func:`add_options`."""
     module, _, name = config.rpartition(".")
-    source = Path(__file__).parent.parent / f"{module.replace('.', '/')}.py"
+    source = Path(__file__).parent / f"{module.replace('.', '/')}.py"
     body = ast.parse(source.read_text("utf-8")).body
     found = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
     docs = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", ast.get_docstring(found) or "", re.M)
