@@ -18,7 +18,7 @@ from worldgpt_env.model.safe_io import RunLock
 from .data_checks import EpisodeCheck, check_options, check_recording
 from .dataset import Description, read_description, read_episodes, write_dataset
 from .episode import Episode, RecordingError
-from .stored_observations import IN_MEMORY, StoredObservations
+from .stored_observations import SAMPLE, StoredObservations
 
 __all__ = ["Episode", "Recording", "RecordingError"]
 
@@ -168,8 +168,8 @@ class Recording:
     def in_memory(self, seed: int = 0) -> Recording:
         """Return the recording with its observations in memory.
 
-        Of one that lies on disk because it is larger than ``IN_MEMORY``, these are as many whole
-        episodes as fit, in random order: enough to train codecs.
+        Of one that is too large and lies on disk, these are whole episodes in random order, as
+        many as fit into ``SAMPLE`` bytes: enough to train codecs.
         """
         if not any(isinstance(e.observations, StoredObservations) for e in self.episodes):
             return self
@@ -178,7 +178,7 @@ class Recording:
             episode = self.episodes[number]
             read = dataclasses.replace(episode, observations=dict(episode.observations))
             size += read.nbytes
-            if chosen and size > IN_MEMORY:
+            if chosen and size > SAMPLE:
                 break
             chosen.append(read)
         return self._with(chosen)
