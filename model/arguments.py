@@ -56,6 +56,24 @@ def check_number(
     return number
 
 
+COLDEST, HOTTEST = 1e-6, 1e6  # beyond, logits over the temperature leave float32
+
+
+def check_temperature(name: str, value: object) -> float:
+    """Return ``value``, which must be 0 (the most likely outcome) or a number that samples.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    number = check_number(name, value, 0.0, HOTTEST)
+    if 0 < number < COLDEST:
+        raise ConfigurationError(
+            f"{name} is {shown(value)}; use 0, which takes the most likely outcome, or a number "
+            f"from {COLDEST:g} to {HOTTEST:g}."
+        )
+    return number
+
+
 def check_flag(name: str, value: object) -> bool:
     """Return ``value``, which must be True or False.
 

@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
+from .arguments import check_path
 from .errors import ConfigurationError, WorldGPTError
 from .safe_json import shorten
 
 MOST = 2**31 - 1
+COUNT, STEPS = (1, MOST), (1, 10**12)
+EPISODES, WORLDS = 10**6, (1, 1024)  # real ones, of which each may be a process
+HORIZON = 10**6  # steps into a recorded episode
+ROWS, LENGTH = (1, 2**16), (1, 2**12)  # of a batch, and of a window: beyond, no memory holds them
 HUGE = 1e300
 TEXT = 4096
 T = TypeVar("T")
@@ -27,7 +32,8 @@ def check_fields(config: Any, **ranges: tuple[float, float]) -> None:
     """Refuse a dataclass whose fields are of another kind than declared, or out of range.
 
     Args:
-        config: its numbers, texts and flags are checked; other fields are not.
+        config: its numbers, texts, flags and paths are checked, and tuples of these; other fields
+            are not.
         **ranges: least and most of a number by its name. Where none is given, whole numbers go
             from 0 to 2 ** 31 - 1, others are finite. Texts have up to 4096 characters.
 
@@ -35,11 +41,18 @@ def check_fields(config: Any, **ranges: tuple[float, float]) -> None:
         ConfigurationError: naming the field, its value and what it may be.
     """
     for entry in dataclasses.fields(config):
-        kind = str(entry.type).removesuffix(" | None")
-        value = getattr(config, entry.name)
-        if kind in _KINDS and not (value is None and kind != entry.type):
+        kind, value = str(entry.type), getattr(config, entry.name)
+        if value is None and kind.endswith(" | None"):
+            continue
+        kind, _, inner = kind.removesuffix(" | None").partition("[")
+        several = kind == "tuple" and isinstance(value, tuple | list)
+        for item in value if several else (value,):
+            kind = inner.partition(",")[0] if several else kind
             name = f"{type(config).__name__}.{entry.name}"
-            check_value(name, value, kind, *ranges.get(entry.name, (None, None)))
+            if kind in _KINDS:
+                check_value(name, item, kind, *ranges.get(entry.name, (None, None)))
+            elif kind in ("Path", "str | Path"):
+                check_path(name, item)
 
 
 def check_value(
@@ -55,7 +68,7 @@ def check_value(
     if kind == "int" and least is None:
         least, most = 0, MOST
     if kind == "str":
-        good = good and len(value) <= TEXT
+        good = good and len(value) <= TEXT and "\0" not in value
     elif kind != "bool":
         low, high = (-HUGE if least is None else least), (HUGE if most is None else most)
         good = good and low <= value <= high  # which NaN is not

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import Any
 
+from worldgpt_env.model.arguments import check_whole
 from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
 from worldgpt_env.model.safe_io import RunLock
 
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[..., Figures] = options.pop("command")
     path, threads, light = (options.pop(name) for name in ("json", "threads", "light"))
     try:
+        if path is not None:
+            _check_target(path)
         with _stopped_by_signals(), _locked(path):
             if not light:
                 _set_threads(threads)
@@ -59,6 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(sentence: str) -> None:
     with suppress(OSError):  # the terminal may be gone
         print(sentence, file=sys.stderr)
+
+
+def _check_target(path: Path) -> None:
+    """Refuse a file of ``--json`` that cannot be written, before the command has worked for it."""
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        why = "is a folder" if path.is_dir() else f"cannot be written in {folder}"
+        raise ConfigurationError(f"--json {path} {why}; name another file.")
 
 
 def _locked(path: Path | None) -> AbstractContextManager[Any]:
@@ -104,8 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _set_threads(threads: int) -> None:
     """Let torch compute with ``threads`` threads."""
-    if threads < 1:
-        raise ConfigurationError(f"--threads is {threads}; use a whole number from 1.")
+    check_whole("--threads", threads, 1, 1024)
     import torch
 
     torch.set_num_threads(threads)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.bounds import EPISODES, STEPS, check_fields
 from worldgpt_env.model.checkpoint import resolve
-from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
+from worldgpt_env.model.errors import WorldGPTError
 from worldgpt_env.model.safe_json import Fields, read_json
 from worldgpt_env.policies.store import load_policy, read_policy
 from worldgpt_env.simulator import DEFAULT_WORLD
@@ -48,11 +49,7 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("steps", "episodes"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
-        if self.real_steps is not None and self.real_steps < 1:
-            raise ConfigurationError(f"real_steps is {self.real_steps}; it must be positive.")
+        check_fields(self, steps=STEPS, real_steps=STEPS, episodes=(1, EPISODES))
 
 
 def demo(config: DemoConfig) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from tqdm import tqdm
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.bounds import STEPS, WORLDS, check_fields
 from worldgpt_env.model.checkpoint import weights_sha256
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.run_settings import check_settings
@@ -68,11 +69,7 @@ class DirectConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("steps", "num_envs"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
-        if self.seed < 0:
-            raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+        check_fields(self, steps=STEPS, num_envs=WORLDS)
         remembering_of(self.remember, self.remember_over)
 
     def identity(self) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worldgpt_env.model.bounds import COUNT, EPISODES, STEPS, check_fields
 from worldgpt_env.model.checkpoint import MANIFEST
-from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.run_settings import check_settings, plain_settings
 from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.safe_json import read_json
@@ -60,11 +60,16 @@ class DynaConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values; those of the parts are checked by them."""
-        for name in ("rounds", "steps_per_round", "dream_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
-        if self.episodes < 0:
-            raise ConfigurationError(f"episodes is {self.episodes}; use a whole number from 0.")
+        check_fields(
+            self,
+            rounds=COUNT,
+            steps_per_round=STEPS,
+            dream_steps=STEPS,
+            updates=COUNT,
+            round_updates=COUNT,
+            epsilon=(0, 1),
+            episodes=(0, EPISODES),
+        )
 
     def folder(self, number: int) -> Path:
         """Return the folder of round ``number``."""

@@ -15,8 +15,10 @@ from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.bounds import COUNT, ROWS, STEPS, check_fields
 from worldgpt_env.model.checkpoint import MANIFEST, weights_sha256
 from worldgpt_env.model.cognition.memory import MemoryConfig
+from worldgpt_env.model.devices import check_device
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.run_settings import check_settings
 from worldgpt_env.model.safe_io import RunLock, write_errors
@@ -120,11 +122,16 @@ class DreamConfig:
         """Refuse impossible values; those of the dream itself are checked where it is opened."""
         if self.algo not in ALGORITHMS:
             raise ConfigurationError(f"algo is {self.algo!r}; use one of {sorted(ALGORITHMS)}.")
-        for name in ("steps", "num_envs", "save_every"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
-        if self.seed < 0:
-            raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+        check_fields(
+            self,
+            steps=STEPS,
+            num_envs=ROWS,
+            save_every=STEPS,
+            horizon=COUNT,
+            memory_count=COUNT,
+            memory_over=COUNT,
+        )
+        check_device(self.device)
         remembering_of(self.remember, self.remember_over)
         if self.memory is None and (self.memory_count or self.memory_over):
             raise ConfigurationError("say how the model reads its memory: --memory reflected.")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldgpt_env.model.bounds import check_fields
 from worldgpt_env.model.cognition.fingerprints import fingerprints
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.contexts import Contexts
@@ -52,6 +53,7 @@ class KnowledgeConfig:
 
     def __post_init__(self) -> None:
         """Refuse a base of nothing."""
+        check_fields(self)
         _check_count(self.per_scenario)
 
 

@@ -21,6 +21,15 @@ class LateParser(argparse.ArgumentParser):
         self.instead: dict[str, LateParser] = {}
         super().__init__(*arguments, **settings)
 
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:  # type: ignore[override]
+        """Add an argument as ``argparse`` does; no value of it may be empty or hold a null byte.
+
+        ``--out ""`` would otherwise be the folder that the command is typed in.
+        """
+        if "type" in settings or "action" not in settings:
+            settings["type"] = _filled(settings.get("type", str))
+        return super().add_argument(*names, **settings)
+
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
@@ -31,3 +40,16 @@ class LateParser(argparse.ArgumentParser):
             fill, self.fill = self.fill, None
             fill(self)
         return super().parse_known_args(args, namespace)
+
+
+def _filled(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return ``kind``, but that an empty text and one with a null byte are errors."""
+
+    def read(text: str) -> Any:
+        if not text or "\0" in text:
+            what = "empty" if not text else "a text with a null byte"
+            raise argparse.ArgumentTypeError(f"the value is {what}; give one, or leave this out")
+        return kind(text)
+
+    read.__name__ = getattr(kind, "__name__", "value")  # in what argparse says of a wrong value
+    return read

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from worldgpt_env.frame_stack import observed_now
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.bounds import EPISODES, WORLDS, check_fields
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.policies.baselines import Predictor, RandomPolicy
 from worldgpt_env.policies.planning import Planner, build_planner
@@ -69,11 +70,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("episodes", "num_envs"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
-        if self.seed < 0:
-            raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+        check_fields(self, episodes=(1, EPISODES), num_envs=WORLDS)
         if not self.plans and (self.settings or self.verbose):
             raise ConfigurationError(
                 f"{self.policy!r} is no planner; leave --set and --verbose out, "

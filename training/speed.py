@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.bounds import COUNT, ROWS, STEPS, check_fields
 from worldgpt_env.simulator import DEFAULT_WORLD, Simulator, SimulatorConfig
 
 from .imagination import DreamConfig, dream
@@ -44,9 +44,7 @@ class SpeedConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("num_envs", "steps", "repeats"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        check_fields(self, num_envs=ROWS, steps=STEPS, repeats=COUNT, dream_steps=(0, STEPS[1]))
 
 
 def measure_speed(config: SpeedConfig) -> dict[str, Any]:

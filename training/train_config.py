@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worldgpt_env.model.arguments import check_temperature
+from worldgpt_env.model.bounds import COUNT, LENGTH, ROWS, check_fields
 from worldgpt_env.model.curriculum import Combination, Curriculum
+from worldgpt_env.model.devices import check_device
 from worldgpt_env.model.dynamics.losses import LossWeights
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
@@ -112,9 +115,21 @@ class TrainConfig:
         """Refuse values that no run can have."""
         if not self.data:
             raise ConfigurationError("no recording was given; add --data DIR.")
-        for name in ("rows", "length", "horizon", "start_states"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        check_fields(
+            self,
+            updates=COUNT,
+            codec_updates=COUNT,
+            context=LENGTH,
+            rows=ROWS,
+            length=LENGTH,
+            learning_rate=(1e-12, 10.0),
+            rarity=(0, 100.0),
+            horizon=COUNT,
+            start_states=(1, 2**24),
+            watch_every=COUNT,
+        )
+        check_temperature("temperature", self.temperature)
+        check_device(self.device)
         for name in ("event_share", "blurred", "histories"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be in [0, 1).")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model.batch import LossOutput
+from worldgpt_env.model.bounds import COUNT, HORIZON, LENGTH, ROWS, check_fields
 from worldgpt_env.model.checkpoint import write_folder
 from worldgpt_env.model.configuration import ReflectorConfig
 from worldgpt_env.model.contexts import Contexts
@@ -74,6 +75,15 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        check_fields(
+            self,
+            longest=LENGTH,
+            horizon=(0, HORIZON),
+            retrieved=LENGTH,
+            updates=COUNT,
+            rows=ROWS,
+            learning_rate=(1e-12, 10.0),
+        )
         if not 1 <= self.shortest <= self.longest or self.retrieved < 1:
             raise ConfigurationError(
                 f"histories of {self.shortest} to {self.longest} and {self.retrieved} retrieved "
@@ -84,8 +94,6 @@ class TuneConfig:
                 f"{self.longest} transitions cannot be spread over {self.horizon} steps; raise "
                 "--horizon, or leave it out."
             )
-        if min(self.updates, self.rows) < 1:
-            raise ConfigurationError(f"updates {self.updates} and rows {self.rows} start at 1.")
 
 
 def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]:

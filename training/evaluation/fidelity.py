@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.bounds import HORIZON, check_fields
+from worldgpt_env.model.devices import check_device
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality, VectorSpec
 from worldgpt_env.model.transitions import TransitionStore
@@ -48,6 +50,8 @@ class FidelityConfig:
         """Refuse settings that measure nothing."""
         if not self.data:
             raise ConfigurationError("no recording was given; add --data DIR.")
+        check_fields(self, horizons=(0, HORIZON))
+        check_device(self.device)
         if not self.horizons or min(self.horizons) < 1:
             raise ConfigurationError(f"horizons are {self.horizons}; give whole numbers from 1.")
 

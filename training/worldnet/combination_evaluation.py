@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.bounds import check_fields
+from worldgpt_env.model.devices import check_device
 from worldgpt_env.model.errors import ConfigurationError, UntrainedCombinationWarning
 from worldgpt_env.model.modalities import Modality
 
@@ -82,6 +84,8 @@ class CombinationsConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings that measure nothing."""
+        check_fields(self, contexts=(0, 1024))
+        check_device(self.device)
         if not self.models:
             raise ConfigurationError("no model was named; give one folder or more.")
         if self.knowledge and (self.memory or len(self.knowledge) != len(self.models)):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worldgpt_env.model.bounds import check_fields
 from worldgpt_env.model.curriculum import Kind, combinations
-from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 
 from ..evaluation.recipes import PERCEIVED
@@ -45,8 +45,7 @@ class InspectConfig:
 
     def __post_init__(self) -> None:
         """Refuse a sheet of nothing."""
-        if self.rows < 1:
-            raise ConfigurationError(f"rows is {self.rows}; draw at least one.")
+        check_fields(self, rows=(1, 1024))
 
 
 @dataclass(frozen=True)

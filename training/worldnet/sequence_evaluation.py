@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.bounds import HORIZON, check_fields
+from worldgpt_env.model.devices import check_device
 from worldgpt_env.model.errors import ConfigurationError, UntrainedCombinationWarning
 from worldgpt_env.model.transitions import TransitionStore
 
@@ -61,6 +63,9 @@ class SequencesConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings that measure nothing."""
+        span = (0, HORIZON)
+        check_fields(self, length=span, steps=span, open_steps=span, contexts=(0, 1024))
+        check_device(self.device)
         for name in ("steps", "open_steps"):
             steps = getattr(self, name)
             if not steps or list(steps) != sorted(set(steps)) or steps[0] < 1:

@@ -9,7 +9,13 @@ from pathlib import Path
 import torch
 
 from worldgpt_env.model import WorldGPT
-from worldgpt_env.model.arguments import check_choice, check_number, check_whole, shown
+from worldgpt_env.model.arguments import (
+    check_choice,
+    check_number,
+    check_temperature,
+    check_whole,
+    shown,
+)
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.devices import check_device
@@ -23,7 +29,6 @@ from .cognition import KnowledgeConfig, as_knowledge, as_memory
 DEFAULT_WORLD = "doom-audio"
 """The embedded world that opens when none is named."""
 
-COLDEST, HOTTEST = 1e-6, 1e6  # of a temperature above 0: beyond, float32 has no room for the codes
 PENALTY = 1e6  # times an uncertainty, this still is a float32
 
 
@@ -70,19 +75,11 @@ class SimulatorConfig:
         if self.horizon is not None:
             object.__setattr__(self, "horizon", check_whole("horizon", self.horizon))
         if self.temperature is not None:
-            self._check_temperature(self.temperature)
+            check_temperature("temperature", self.temperature)
         if self.max_uncertainty is not None:
             check_number("max_uncertainty", self.max_uncertainty)
         check_number("uncertainty_penalty", self.uncertainty_penalty, 0.0, PENALTY)
         as_memory(self.memory), as_knowledge(self.knowledge)  # refuse what they do not understand
-
-    def _check_temperature(self, temperature: float) -> None:
-        number = check_number("temperature", temperature, 0.0, HOTTEST)
-        if 0 < number < COLDEST:
-            raise ConfigurationError(
-                f"temperature is {temperature!r}; use 0, which takes the most likely outcome, or a "
-                f"number from {COLDEST:g} to {HOTTEST:g}."
-            )
 
 
 def open_model(model: WorldGPT | str | Path, device: str | torch.device | None = None) -> WorldGPT:

@@ -163,6 +163,11 @@ def load_recording(paths: Paths, split: str = "train") -> Recording:
     folders = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     ours = [is_worldnet(folder) for folder in folders]
     if not any(ours):
+        if split != "train":
+            raise RecordingError(
+                f"split is {split!r}, and {', '.join(map(str, folders))} is no WorldNet: a recording "
+                "has no splits; leave the split out."
+            )
         return Recording.load(paths)
     if not all(ours):
         told = ", ".join(str(f) for f, is_one in zip(folders, ours, strict=True) if not is_one)
