@@ -40,10 +40,10 @@ class Lane(gym.Env[Any, Any]):
 
     observation_space = spaces.Box(-np.inf, np.inf, (2,))
     action_space = spaces.Discrete(3, start=-1)
-    crash_after = 0
+    steps = 0  # of all of them: one that is opened anew does not crash at the same place
 
     def __init__(self, crash_after: int = 0) -> None:
-        self.crash_after, self.steps = crash_after, 0
+        self.crash_after = crash_after
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -51,8 +51,8 @@ class Lane(gym.Env[Any, Any]):
         return self._see(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        self.steps += 1
-        if self.crash_after and self.steps % self.crash_after == 0:
+        Lane.steps += 1
+        if self.crash_after and Lane.steps % self.crash_after == 0:
             raise RuntimeError("the cart broke")
         self.speed = 0.8 * self.speed + 0.05 * int(action)
         self.place += self.speed
@@ -63,7 +63,7 @@ class Lane(gym.Env[Any, Any]):
         return np.array([self.place, self.speed], np.float32)
 
 
-for name, options in {"TestLane-v0": {}, "TestBreakingLane-v0": {"crash_after": 13}}.items():
+for name, options in {"TestLane-v0": {}, "TestBreakingLane-v0": {"crash_after": 61}}.items():
     gym.register(name, entry_point=Lane, kwargs=options, max_episode_steps=40)
 
 
@@ -117,11 +117,16 @@ def test_a_killed_run_goes_on_bit_for_bit(env_id: str, tmp_path: Path) -> None:
 
 
 def test_crashes_cost_an_episode_and_are_counted(tmp_path: Path) -> None:
+    Lane.steps = 0
     figures = run("TestBreakingLane-v0", tmp_path / "run", *QUICK, *SMALL["CartPole-v1"])
     assert figures["rounds"][-1]["real_steps"] == 80
-    assert figures["rounds"][0]["recording"]["crashes"] >= 1
-    steps = RealSteps.load(tmp_path / "run" / "round-0" / "steps.safetensors")
-    assert np.array_equal(steps.first[1:], steps.ended[:-1])
+    crashes = figures["rounds"][-1]["recording"]["crashes"]
+    crashes += sum(round_["judgement"]["crashes"] for round_ in figures["rounds"])
+    assert crashes == Lane.steps // 61 >= 1
+    for number in range(4):
+        steps = RealSteps.load(tmp_path / "run" / f"round-{number}" / "steps.safetensors")
+        assert len(steps) == 20
+        assert np.array_equal(steps.first[1:], steps.ended[:-1])
 
 
 def test_an_environment_that_always_crashes_is_given_up() -> None:

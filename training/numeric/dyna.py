@@ -111,9 +111,7 @@ def _claim(config: NumericDynaConfig) -> None:
     if path.is_file():
         check_settings(config.out, read_json(path, CURE_SETTINGS), config.to_json())
         return
-    if config.out.is_dir() and any(
-        entry.name.startswith("round-") for entry in config.out.iterdir()
-    ):
+    if any(config.out.glob("round-*")):
         raise ConfigurationError(f"{config.out} holds another run; choose another --out.")
     write_json(path, plain_settings(config.to_json()))
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from worldgpt_env.worlds import World
+from worldgpt_env.worlds import World, WorldError
 
 from ..intervals import mean_interval
+from .player import MOST_CRASHES
 
 FIRST_SEED = 1_000_000
 """Seed of the first judged episode; recordings draw theirs from a hash."""
@@ -23,30 +24,23 @@ def judge_policy(
 
     Returns:
         ``episodes``, ``return`` (their mean) with its 95 % interval ``return_low`` and
-        ``return_high`` (None for one episode), and the mean ``length``.
+        ``return_high`` (None for one episode), the mean ``length``, and ``crashes``, each of which
+        had an episode begin anew.
+
+    Raises:
+        WorldError: an environment failed again and again.
     """
-    worlds = [open_world() for _ in range(episodes)]
+    runs = [_Episode(open_world, number) for number in range(episodes)]
     try:
-        states = [
-            world.reset(seed=FIRST_SEED + row)[0]["vector"] for row, world in enumerate(worlds)
-        ]
-        returns, lengths = np.zeros(episodes), np.zeros(episodes)
-        going = list(range(episodes))
+        going = runs
         while going:
-            seen = {"vector": np.stack([states[number] for number in going])}
+            seen = {"vector": np.stack([run.state for run in going])}
             actions, _ = algorithm.predict(seen, deterministic=True)
-            still = []
-            for number, action in zip(going, actions, strict=True):
-                observation, reward, terminated, truncated, _ = worlds[number].step(action)
-                states[number] = observation["vector"]
-                returns[number] += reward
-                lengths[number] += 1
-                if not (terminated or truncated):
-                    still.append(number)
-            going = still
+            going = [run for run, action in zip(going, actions, strict=True) if run.step(action)]
     finally:
-        for world in worlds:
-            world.close()
+        for run in runs:
+            run.world.close()
+    returns = np.array([run.total for run in runs])
     found = mean_interval(returns)
     one = episodes == 1
     return {
@@ -54,5 +48,37 @@ def judge_policy(
         "return": found.value,
         "return_low": None if one else found.low,
         "return_high": None if one else found.high,
-        "length": float(lengths.mean()),
+        "length": float(np.mean([run.length for run in runs])),
+        "crashes": sum(run.crashes for run in runs),
     }
+
+
+class _Episode:
+    """One world and the episode that is judged in it; a crash begins another one in its place."""
+
+    def __init__(self, open_world: Callable[[], World], number: int) -> None:
+        self._open, self._seed = open_world, FIRST_SEED + number
+        self.world, self.crashes = open_world(), 0
+        self._begin()
+
+    def _begin(self) -> None:
+        observation, _ = self.world.reset(seed=self._seed)
+        self.state: np.ndarray = observation["vector"]
+        self.total, self.length = 0.0, 0
+
+    def step(self, action: Any) -> bool:
+        """Do ``action``; return whether the episode goes on."""
+        try:
+            observation, reward, terminated, truncated, _ = self.world.step(action)
+        except WorldError:
+            self.crashes += 1
+            if self.crashes > MOST_CRASHES:
+                raise
+            self.world.close()
+            self.world, self._seed = self._open(), self._seed + FIRST_SEED
+            self._begin()
+            return True
+        self.state = observation["vector"]
+        self.total += reward
+        self.length += 1
+        return not (terminated or truncated)
