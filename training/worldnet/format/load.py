@@ -165,8 +165,8 @@ def load_recording(paths: Paths, split: str = "train") -> Recording:
     if not any(ours):
         if split != "train":
             raise RecordingError(
-                f"split is {split!r}, and {', '.join(map(str, folders))} is no WorldNet: a recording "
-                "has no splits; leave the split out."
+                f"split is {split!r}, and {', '.join(map(str, folders))} is no WorldNet: a "
+                "recording has no splits; leave the split out."
             )
         return Recording.load(paths)
     if not all(ours):
