@@ -24,7 +24,7 @@ from .errors import (
     RenderModeError,
     ResetNeededError,
 )
-from .rendering import Window, draw_panel
+from .rendering import PygameWindow, draw_panel
 from .simulator import (
     DEFAULT_WORLD,
     KnowledgeConfig,
@@ -212,7 +212,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         self.observation_space = self.simulator.observation_space  # type: ignore[assignment]
         self.action_space = self.simulator.action_space
         self.render_mode = render_mode
-        self._window: Window | None = None
+        self._window: PygameWindow | None = None
         self._closed = False
 
     @property
@@ -339,7 +339,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
 
     def _show(self) -> None:
         if self._window is None:
-            self._window = Window(f"WorldGPT: {self.simulator.model.config.world}")
+            self._window = PygameWindow(f"WorldGPT: {self.simulator.model.config.world}")
         self._window.show(self._picture(), self.metadata["render_fps"])
 
     def _need_episode(self, what: str, running: bool = False) -> None:

@@ -15,7 +15,7 @@ from films import number, numbers, write_film
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.cli import main
 from worldgpt_env.training.worldnet.builders import captioners
-from worldgpt_env.training.worldnet.builders.captions import Words
+from worldgpt_env.training.worldnet.builders.captions import RecordingWords
 from worldgpt_env.training.worldnet.builders.events import StateConfig
 from worldgpt_env.training.worldnet.builders.filters import FilterConfig, keeps_content
 from worldgpt_env.training.worldnet.builders.scenarios import SCENARIOS, Sorter
@@ -118,7 +118,7 @@ def test_an_event_that_changes_nothing_is_refused_and_counted(
 
 
 def words(path: Path, rewards: list[tuple[float, float]], action: str = "walks on") -> None:
-    told = Words("house", [(0.0, "a room", ())], [(0.0, 20.0, action)], rewards)
+    told = RecordingWords("house", [(0.0, "a room", ())], [(0.0, 20.0, action)], rewards)
     path.with_suffix(".words.json").write_text(json.dumps(told.to_json()))
 
 

@@ -27,7 +27,7 @@ COMMANDS: dict[str, Command] = {
     "knowledge": Command(
         "make a knowledge base of recordings",
         "knowledge.build_knowledge",
-        "KnowledgeConfig",
+        "KnowledgeBuildConfig",
     ),
     "tune": Command(
         "teach a model to read memories and knowledge; repeat to go on",

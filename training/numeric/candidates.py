@@ -59,7 +59,7 @@ def dream_return(
     return float(returns.mean())
 
 
-class Candidates:
+class PolicyCandidates:
     """The snapshots that are still in the race."""
 
     def __init__(self, found: list[Candidate] | None = None) -> None:
@@ -95,7 +95,7 @@ class Candidates:
             write_tensors(path, candidate.policy, {"born": candidate.born})
 
     @classmethod
-    def load(cls, folder: Path) -> Candidates:
+    def load(cls, folder: Path) -> PolicyCandidates:
         """Return the snapshots in ``folder``."""
         found = []
         for path in sorted(folder.glob("candidate-*.safetensors")):

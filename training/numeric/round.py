@@ -25,7 +25,7 @@ from worldgpt_env.worlds import GymWorld, World, make_world
 
 from .agent_state import load_agent, save_agent, set_policy
 from .agents import PARTS, DreamAgent, PpoRecipe, recipe_for
-from .candidates import Candidate, Candidates
+from .candidates import Candidate, PolicyCandidates
 from .config import NumericDynaConfig
 from .experience import RealSteps, StepRecorder
 from .judge import judge_policy
@@ -59,7 +59,7 @@ class Run:
         self.recipe = recipe_for(world.action_space, dict(config.agent))
         self.agent = self._agent(world, curious=False)
         self.explorer = self._agent(world, curious=True)
-        self.candidates = Candidates()
+        self.candidates = PolicyCandidates()
         self.parts: list[RealSteps] = []
         self._fitted: FitResult | None = None
         self._best: Candidate | None = None
@@ -186,7 +186,7 @@ class Run:
         self.dynamics = read_dynamics(newest / "dynamics")
         load_agent(self.agent.algorithm, newest / "agent.safetensors")
         load_agent(self.explorer.algorithm, newest / "explorer.safetensors")
-        self.candidates = Candidates.load(newest)
+        self.candidates = PolicyCandidates.load(newest)
         if not self.player.find_back(RealSteps.joined(self.parts)):
             tqdm.write(
                 f"{self.config.world} did not come to the same state again; the episode that the "
