@@ -183,8 +183,8 @@ class Shelf:
             others = {found.name for found in self.folder.iterdir()} - {PARTS, DATA, *LEFT}
             if others:
                 raise RecordingError(
-                    f"{self.folder} holds other files, such as {min(others)}; choose an empty or "
-                    "new folder with --out."
+                    f"{self.folder} holds other files, such as {min(others)}; choose "
+                    "an empty or new folder with --out."
                 )
         elif self.folder.exists():
             raise RecordingError(
