@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from worldgpt_env.errors import ContractError
 from worldgpt_env.model.array_checks import ObservationCheck, ends_problem, reward_problem
+from worldgpt_env.model.bounds import STEPS
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality, ModalitySpec
 from worldgpt_env.model.safe_io import RunLock
@@ -59,8 +60,10 @@ class CollectConfig:
                 whole = -1 if isinstance(value, bool) else operator.index(value)
             except TypeError:
                 whole = -1
-            if whole < least:
-                raise ConfigurationError(f"{name} is {value!r:.80}; {cure}, as a whole number.")
+            if not least <= whole <= STEPS[1]:
+                raise ConfigurationError(
+                    f"{name} is {value!r:.80}; {cure}, as a whole number up to {STEPS[1]}."
+                )
             object.__setattr__(self, name, whole)
         if not isinstance(self.epsilon, int | float) or not 0 <= self.epsilon <= 1:
             raise ConfigurationError(f"epsilon is {self.epsilon!r:.80}; give a share from 0 to 1.")

@@ -27,11 +27,13 @@ SET: dict[str, Any] = {"flags": ["--set"]}
 def whole(text: str) -> int:
     """Return a whole number, which may be written as ``1e4``."""
     number = float(text) if set(text) & set(".eE") else int(text)
-    if number != int(number):
+    if not -MOST < number < MOST or number != int(number):
         raise ValueError(text)
     return int(number)
 
 
+MOST = 2**63
+"""What no number reaches: beyond, arrays cannot hold it."""
 TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": whole, "float": float, "Path": Path}
 Settings = Mapping[str, Mapping[str, Any] | None]
 """Per field what ``add_argument`` is given beside what its type says; None for no option."""

@@ -136,7 +136,7 @@ class CellCodec(Codec):
             levels=config.levels,
             latent_size=cells * config.digits,
         )
-        self.frames = frames
+        self.frames, self.shape = frames, spec.shape
         self.encoder = CellEncoder(numbers, config.width, self.digits)
         self.fsq = FSQ(cells, self.digits, self.levels)
         self.decoder = CellDecoder(grid, config.width, self.digits, numbers)
@@ -214,7 +214,7 @@ class CellCodec(Codec):
     def _join(self, cells: Tensor) -> Tensor:
         """Return cells ``(B, C, P)`` as pictures ``(B, *shape)``."""
         pictures = cells.view(-1, *self.grid, self.frames, 3, CELL, CELL)
-        return pictures.permute(0, 3, 1, 5, 2, 6, 4).reshape(-1, *self.spec.shape)
+        return pictures.permute(0, 3, 1, 5, 2, 6, 4).reshape(-1, *self.shape)
 
     def _normalise(self, cells: Tensor) -> Tensor:
         """Return cells ``(B, C, P)`` of 0 to 255, less the median frame, as shares of 255."""

@@ -11,10 +11,10 @@ from ..batch import Batch, LossOutput
 from ..configuration import WorldGPTConfig
 from ..modalities import Modality
 from ..processor import Processor
-from ..states import Presence, State, flatten_time
+from ..states import flatten_time
 from .backbone import Backbone
 from .consistency import Consistency
-from .heads import Ensemble, Present
+from .heads import Ensemble
 from .layout import Block, Reading, TokenCounts, additive
 from .losses import LossWeights, mean, outcome_losses, state_loss
 from .reward_heads import Outcome, OutcomeReader
@@ -74,27 +74,8 @@ class Dynamics(nn.Module):
         out = self.state(hidden, step.state, block)
         target, known = flatten_time(batch.next), flatten_time(batch.present_next)
         next_state = {m: target[m] for m in out.predicted}
-        return out, self.read_outcome(out.hidden, step.state, next_state, known)
-
-    def read_outcome(
-        self,
-        hidden: Tensor,
-        state: dict[Modality, Present],
-        next_state: State,
-        present: Presence | None = None,
-    ) -> Outcome:
-        """Read reward and end at the action slot and, in models that do so, from the next state.
-
-        Args:
-            hidden: of the action slot, ``(B, D)``.
-            state: the present state.
-            next_state: of any modalities, ``(B, C, G)``: the true one where it is known, else the
-                one that was imagined.
-            present: which rows have a modality of ``next_state``; all if not named.
-        """
-        if self.outcome.next_state_features is None:
-            return self.outcome(hidden, state, {})
-        return self.outcome(hidden, state, self.embedding.cells(next_state, present))
+        cells = self.embedding.cells(next_state, known) if self.outcome.reads_next_state else {}
+        return out, self.outcome(out.hidden, step.state, cells)
 
     def forward(
         self,

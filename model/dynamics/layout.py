@@ -170,12 +170,14 @@ class Block:
         kept = [OBSERVATION] * self.observed + [ACTION] * (self.tokens.words + 1)
         return kept + [SIGNAL] * self.signals + [PREFIX] * self.prefix
 
+    @cached_property
     def observation_slices(self) -> dict[Modality, slice]:
-        """Return where the observation tokens of each input stand in the block."""
+        """Where the observation tokens of each input stand in the block."""
         return _runs(self.inputs, [self.tokens[m] for m in self.inputs], 0)
 
+    @cached_property
     def signal_slices(self) -> dict[Modality, slice]:
-        """Return where the signal tokens of each output stand in the block."""
+        """Where the signal tokens of each output stand in the block."""
         return _runs(self.outputs, [self.tokens.signals(m) for m in self.outputs], self.kept)
 
     def own_visibility(self) -> Tensor:
@@ -208,7 +210,7 @@ class Block:
             return None
         some = next(iter(partial.values()))
         visible = torch.ones(len(some), self.kept, dtype=torch.bool, device=some.device)
-        for modality, span in self.observation_slices().items():
+        for modality, span in self.observation_slices.items():
             if modality in partial:
                 visible[:, span] = partial[modality][:, None]
         return visible  # (B, kept)

@@ -35,6 +35,9 @@ class OutcomeReader(nn.Module):
         processor: gives the modalities.
         config: sizes of the model, the bins of the reward, and where the outcome is read.
         hidden: width D of the backbone.
+
+    Attributes:
+        reads_next_state: whether :meth:`forward` reads ``next_state``, which is else left empty.
     """
 
     def __init__(self, config: WorldGPTConfig, processor: Processor, hidden: int) -> None:
@@ -43,7 +46,8 @@ class OutcomeReader(nn.Module):
         self.reward_head = RewardHead(hidden, config.reward_bins)
         self.termination_head = TerminationHead(hidden)
         self.next_state_features: NextStateFeatures | None = None
-        if config.outcome == "next":
+        self.reads_next_state = config.outcome == "next"
+        if self.reads_next_state:
             names = [str(m) for m in processor.specs]
             self.next_state_features = NextStateFeatures(names, config.cell_width, hidden)
 

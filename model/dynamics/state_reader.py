@@ -74,7 +74,7 @@ class StateReader(nn.Module):
         """
         logits: dict[Modality, Tensor] = {}
         vectors: dict[Modality, Tensor] = {}
-        for modality, span in block.signal_slices().items():
+        for modality, span in block.signal_slices.items():
             tokens = hidden[:, span.start - block.kept + 1 : span.stop - block.kept + 1]
             into = vectors if modality in self.continuous else logits
             into[modality] = self.state_heads[str(modality)](tokens, state.get(modality))

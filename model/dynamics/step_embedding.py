@@ -36,6 +36,8 @@ class StepInput:
 
     def presence(self, block: Block, present: Presence) -> Tensor | None:
         """Return which tokens are present, ``(B, size)`` bool; None if all are."""
+        if not present and self.prefix is None:
+            return None
         kept = block.presence_mask(present)
         if kept is None and self.prefix is None:
             return None

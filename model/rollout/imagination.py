@@ -126,7 +126,8 @@ class Imagination:
         hidden = self.loop.forward(step.tokens)
         out = dynamics.state(hidden, step.state, self.block)
         next_state = self._next_state(out, noise)
-        outcome = dynamics.read_outcome(out.hidden, step.state, next_state)
+        known = dynamics.embedding.cells(next_state) if dynamics.outcome.reads_next_state else {}
+        outcome = dynamics.outcome(out.hidden, step.state, known)
         latent = self.processor.latent(next_state)
         prediction = Prediction(
             state=next_state,

@@ -55,9 +55,11 @@ class StateObserver:
         return {str(m): self._seen[form, m].copy() for m in modalities}
 
     def texts(self, spec: TextSpec) -> list[str]:
-        """Return the sentence of each row."""
+        """Return the sentence of each row, as ``spec.decode`` gives it."""
         self._bring_up_to_date("decoded", (Modality.TEXT,))
-        return [spec.decode(row) for row in self._seen["decoded", Modality.TEXT]]
+        words = spec.vocabulary
+        ids = self._seen["decoded", Modality.TEXT].tolist()  # (N, slots)
+        return [" ".join(words[word] for word in row if word) for row in ids]
 
     def _bring_up_to_date(self, form: str, modalities: Iterable[Modality]) -> None:
         """Decode what was not seen since it changed, and nothing else."""

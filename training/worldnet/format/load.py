@@ -164,9 +164,10 @@ def load_recording(paths: Paths, split: str = "train") -> Recording:
     ours = [is_worldnet(folder) for folder in folders]
     if not any(ours):
         if split != "train":
+            told = ", ".join(map(str, folders))
             raise RecordingError(
-                f"split is {split!r}, and {', '.join(map(str, folders))} is no WorldNet: a "
-                "recording has no splits; leave the split out."
+                f"split is {split!r}, and {told} is no WorldNet: a recording has no splits; leave "
+                "the split out."
             )
         return Recording.load(paths)
     if not all(ours):
