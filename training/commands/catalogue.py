@@ -51,6 +51,12 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "evaluate",
     ),
     "dyna": OwnCommand("rounds of recording, learning and dreaming; repeat to go on", "dyna"),
+    "alone": Command(
+        "train Stable-Baselines3's agent on real steps alone: the control of dyna --env",
+        "numeric.alone.train_alone",
+        "AloneConfig",
+        {"world": WORLD},
+    ),
     "direct": Command(
         "train the same agent in the real world instead: the control of a dream",
         "direct.train_directly",

@@ -41,7 +41,7 @@ class PpoRecipe:
 
     imagined_steps: int = 60_000
     num_envs: int = 64
-    horizon: int = 100
+    horizon: int = 500
     n_steps: int = 64
     batch_size: int = 512
     n_epochs: int = 8
