@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from worldgpt_env import StartStates, make_world
 from worldgpt_env.model.modalities import Modality
-from worldgpt_env.policies.planning import Decomposition, DecompositionConfig, WayProposer
+from worldgpt_env.policies.planning import Decomposition, DecompositionConfig, WaypointProposer
 from worldgpt_env.training.collect import CollectConfig, collect
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.train import TrainConfig, train
@@ -28,7 +28,7 @@ def main(
     sizes = {"updates": updates, "start_states": steps, "codec_updates": codec}
     train(TrainConfig((RECORDING,), MODEL, **sizes, **LEARN))
     config = DecompositionConfig(horizon=12, candidates=32, iterations=2, replan_every=6)
-    way = WayProposer(StartStates.load(MODEL), "reward", every=6, near=0.03)
+    way = WaypointProposer(StartStates.load(MODEL), "reward", every=6, near=0.03)
     planner = Decomposition(str(MODEL), way, config=config)
 
     lived = [e.observations[Modality.VECTOR] for e in Recording.load(RECORDING).episodes]
@@ -41,7 +41,7 @@ def main(
     while not ended and len(walked) <= longest:
         action, state = planner.predict(observation, state)
         if len(walked) == 1:
-            for place in state.agendas[0].subgoals:
+            for place in state.queues[0].subgoals:
                 there = planner.model.decode(place.state)[Modality.VECTOR][0]
                 draw.circle(spot(there), 6, outline="#1450c8", width=3)
         observation, reward, terminated, truncated, _ = world.step(int(action))

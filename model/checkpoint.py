@@ -148,7 +148,9 @@ def refused(path: Path, cure: str = CURE) -> Iterator[None]:
 
 
 def digest(path: Path) -> str:
-    """Return the sha256 of a file, hexadecimal."""
+    """Return the sha256 of a file, hexadecimal; only of a real one: a pipe would wait for ever."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

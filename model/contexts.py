@@ -21,16 +21,16 @@ class Contexts:
     Attributes:
         state: before the transition, per modality ``(B, K, C, G)``.
         action: ``(B, K, ...)``, as ``Batch.action``.
-        next: after it, per modality ``(B, K, C, G)``.
+        next_state: after it, per modality ``(B, K, C, G)``.
         valid: ``(B, K)`` bool; False: there is nothing, and the other parts hold zeros.
         distance: ``(B, K)`` float32 from 0, the same; NaN where nobody measured it, as in a memory.
         present: per modality ``(B, K)`` bool, where ``state`` has it; everywhere if not named.
-        present_next: likewise of ``next``.
+        present_next: likewise of ``next_state``.
     """
 
     state: State
     action: Tensor
-    next: State
+    next_state: State
     valid: Tensor
     distance: Tensor
     present: Presence = field(default_factory=dict)
@@ -91,7 +91,7 @@ class Contexts:
         """
         if not parts:
             raise ConfigurationError("no contexts were given to join; pass at least one part.")
-        kinds = {(len(part), tuple(part.state), tuple(part.next)) for part in parts}
+        kinds = {(len(part), tuple(part.state), tuple(part.next_state)) for part in parts}
         if len(kinds) != 1:
             found = [(rows, [*map(str, now)], [*map(str, then)]) for rows, now, then in kinds]
             raise ConfigurationError(
@@ -102,7 +102,7 @@ class Contexts:
         return cls(
             {m: torch.cat([part.state[m] for part in parts], 1) for m in first.state},
             torch.cat([part.action for part in parts], 1),
-            {m: torch.cat([part.next[m] for part in parts], 1) for m in first.next},
+            {m: torch.cat([part.next_state[m] for part in parts], 1) for m in first.next_state},
             torch.cat([part.valid for part in parts], 1),
             torch.cat([part.distance for part in parts], 1),
             _join_presence(parts, [part.present for part in parts]),
@@ -114,7 +114,7 @@ class Contexts:
         return Contexts(
             {m: change(part) for m, part in self.state.items()},
             change(self.action),
-            {m: change(part) for m, part in self.next.items()},
+            {m: change(part) for m, part in self.next_state.items()},
             change(self.valid),
             change(self.distance),
             {m: change(part) for m, part in self.present.items()},
@@ -124,7 +124,7 @@ class Contexts:
     def _tensors(self) -> dict[str, Tensor]:
         """Return every tensor by the name of its field."""
         parts = {"action": self.action, "distance": self.distance}
-        for name in ("state", "next", "present", "present_next"):
+        for name in ("state", "next_state", "present", "present_next"):
             parts |= {f"{name}/{m}": part for m, part in getattr(self, name).items()}
         return parts
 

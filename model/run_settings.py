@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError
+from .safe_json import shorten
 
 
 def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def check_settings(run: Path, before: Mapping[str, Any], now: Mapping[str, Any])
     """
     before, now = plain_settings(before), plain_settings(now)
     differing = [
-        f"{name} {before.get(name)!r}, not {now.get(name)!r}"
+        f"{name} {shorten(before.get(name), 200)}, not {shorten(now.get(name), 200)}"
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     ]

@@ -319,30 +319,6 @@ class TransitionStore:
             if limit is not None and bool(((part < 0) | (part >= limit)).any()):
                 raise ConfigurationError(f"{name} has a number that is not from 0 to {limit}")
 
-    def fingerprints(self, rows: Tensor, block: int = 65536) -> Tensor:
-        """Return a number per transition that begins at ``rows`` ``(N,)``, ``(N,)`` int64.
-
-        Transitions of the same state, action and next state have the same number, whatever episode
-        they are of; others have the same one as seldom as 64 bits allow.
-        """
-        total = torch.zeros(len(rows), dtype=torch.int64)
-        for start in range(0, len(rows), block):
-            part = rows[start : start + block]
-            states, next_states = (
-                [self._numbers(m, codes, at) for m, codes in self.state.items()]
-                for at in (part, part + 1)
-            )
-            action = _whole(self.action[part])
-            total[start : start + block] = _hash(torch.cat([*states, action, *next_states], 1))
-        return total
-
-    def _numbers(self, modality: Modality, codes: Tensor, rows: Tensor) -> Tensor:
-        """Return the codes at ``rows`` as whole numbers ``(N, C G)``, -1 where they are absent."""
-        numbers = _whole(codes[rows]).long()
-        if modality in self.present:
-            numbers = numbers.masked_fill(~self.present[modality][rows][:, None], -1)
-        return numbers
-
 
 COLUMNS = ("action", "reward", "terminated", "episode", "step", "scenario")
 
@@ -393,21 +369,3 @@ def _one_more(values: np.ndarray) -> np.ndarray:
 def _interleave(even: Tensor, odd: Tensor) -> Tensor:
     """Return the rows of both, ``(2 N, ...)`` on the CPU, one after another."""
     return torch.stack([even.cpu(), odd.cpu()], 1).flatten(0, 1)
-
-
-def _whole(part: Tensor) -> Tensor:
-    """Return ``part`` ``(N, ...)`` as whole numbers ``(N, F)``: the bits of what is not one."""
-    bits = part.contiguous().view(torch.int32) if part.is_floating_point() else part
-    return bits.reshape(len(part), -1)
-
-
-_MIX = (0x9E3779B97F4A7C15 - 2**64, 0xBF58476D1CE4E5B9 - 2**64)
-
-
-def _hash(rows: Tensor) -> Tensor:
-    """Return one mixed int64 per row of numbers ``(N, F)``."""
-    generator = torch.Generator().manual_seed(0)
-    odd = torch.randint(-(2**62), 2**62, (rows.shape[1],), generator=generator) * 2 + 1
-    mixed = (rows.long() + 1) * _MIX[0]
-    mixed = (mixed ^ (mixed >> 29)) * _MIX[1]
-    return ((mixed ^ (mixed >> 32)) * odd).sum(1)

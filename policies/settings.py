@@ -89,7 +89,7 @@ def settings_from_json(data: Mapping[str, Any], algorithm: type[BaseAlgorithm]) 
     unknown = sorted(set(data) - (set(parameters) - _NOT_STORED))
     if unknown:
         raise CheckpointError(
-            f"the policy file holds the settings {unknown}, which {algorithm.__name__} lacks."
+            f"the policy file holds settings that {algorithm.__name__} lacks: {shorten(unknown)}."
         )
     for name, value in data.items():
         _check_kind(name, value, parameters[name].default)
@@ -152,7 +152,7 @@ def _value_from_json(value: Any) -> Any:
         return {key: _value_from_json(item) for key, item in content.items()}
     if kind == "class" and isinstance(content, str) and content in _CLASSES:
         return _CLASSES[content]
-    raise CheckpointError(f"the policy file holds the unknown setting {value!r}.")
+    raise CheckpointError(f"the policy file holds the unknown setting {shorten(value)}.")
 
 
 def space_to_json(space: spaces.Space) -> dict[str, Any]:
@@ -192,13 +192,14 @@ def space_from_json(data: Mapping[str, Any]) -> spaces.Space:
         shape = tuple(data["box"])
         if data["dtype"] not in _DTYPES or math.prod(shape) > MOST_NUMBERS:
             raise CheckpointError(
-                f"the policy file holds a space of shape {shape} and type {data['dtype']!r}; known "
-                f"are {sorted(_DTYPES)} of up to {MOST_NUMBERS} numbers."
+                f"the policy file holds a space of shape {shorten(shape)} and type "
+                f"{shorten(data['dtype'])}; known are {sorted(_DTYPES)} of up to {MOST_NUMBERS} "
+                "numbers."
             )
         dtype = np.dtype(data["dtype"])
         low, high = (_bound_from_json(data[key], shape, dtype) for key in ("low", "high"))
         return spaces.Box(low, high, shape, dtype.type)
-    raise CheckpointError(f"the policy file holds the unknown space {dict(data)!r}.")
+    raise CheckpointError(f"the policy file holds the unknown space {shorten(dict(data))}.")
 
 
 def _bound_to_json(bound: np.ndarray) -> str | list[str]:

@@ -98,27 +98,39 @@ def test_no_import_by_folder_name(path: Path) -> None:
     assert not wrong, f"{where(path)}: {wrong}: write worldgpt_env.<folder>"
 
 
-def test_no_module_imports_itself_in_a_circle() -> None:
-    """Only imports that run when the file is imported count: those inside functions come later."""
+def imported_files() -> dict[str, set[str]]:
+    """Return the files that each file imports, in functions and for types too."""
+    files = {module_of(path): where(path) for path in SOURCES}
     graph: dict[str, set[str]] = {}
-    names = {module_of(path) for path in SOURCES}
     for path in SOURCES:
-        lazy = lines_inside_functions(path)
-        targets = {name for line, _, name in ours(path) if line not in lazy}
-        graph[module_of(path)] = (targets & names) - {module_of(path)}
-    circle = find_circle(graph)
+        targets = set()
+        for _, _, name in ours(path):
+            while name not in files:  # a name inside a module
+                name = name.rpartition(".")[0]
+            targets.add(files[name])
+        graph[where(path)] = targets - {where(path)}
+    return graph
+
+
+def test_no_file_imports_itself_in_a_circle() -> None:
+    circle = find_circle(imported_files())
     assert circle is None, " -> ".join(circle or [])
 
 
-def lines_inside_functions(path: Path) -> set[int]:
-    """Return the lines of function bodies and of ``if TYPE_CHECKING`` blocks."""
-    lines: set[int] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or typing_only:
-            assert isinstance(node, ast.stmt) and node.end_lineno
-            lines |= set(range(node.lineno, node.end_lineno + 1))
-    return lines
+def test_no_folder_imports_itself_in_a_circle() -> None:
+    """A sub-folder is one thing; the files of a top folder each stand for themselves."""
+
+    def room(file: str) -> str:
+        parts = file.split("/")
+        return "/".join(parts[:-1]) if len(parts) > 2 else file
+
+    graph: dict[str, set[str]] = {}
+    for file, targets in imported_files().items():
+        graph.setdefault(room(file), set()).update(map(room, targets))
+    for name, targets in graph.items():
+        targets.discard(name)
+    circle = find_circle(graph)
+    assert circle is None, " -> ".join(circle or [])
 
 
 def find_circle(graph: dict[str, set[str]]) -> list[str] | None:

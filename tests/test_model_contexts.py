@@ -38,7 +38,7 @@ def test_parts_stand_one_behind_the_other_and_name_what_is_absent() -> None:
     joined = Contexts.join([contexts(2, 2), lacking])
     assert joined.count == 3 and joined.present == {}
     assert joined.action.tolist() == [[0, 1, 100], [2, 3, 101]]
-    assert joined.next[IMAGE][0, 2, 0, 0] == 101
+    assert joined.next_state[IMAGE][0, 2, 0, 0] == 101
     assert joined.present_next[IMAGE].tolist() == [[True, True, False], [True, True, True]]
 
 

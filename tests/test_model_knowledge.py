@@ -13,6 +13,7 @@ from torch import Tensor
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.batch import State
 from worldgpt_env.model.cognition import nearest
+from worldgpt_env.model.cognition.fingerprints import fingerprints
 from worldgpt_env.model.cognition.keys import action_vectors
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.errors import CheckpointError, KnowledgeError
@@ -177,7 +178,7 @@ def test_the_true_next_state_of_the_asking_episode_changes_nothing(model: WorldG
         found = knowledge.search(asked, facts["action"][mine], 4, episode=seven)
         read.append(knowledge.contexts(found))
     for modality in model.specs:
-        assert torch.equal(read[0].next[modality], read[1].next[modality])
+        assert torch.equal(read[0].next_state[modality], read[1].next_state[modality])
     open_book = Knowledge.build(model.processor, **facts).search(asked, facts["action"][mine], 1)
     assert torch.equal(open_book.index[:, 0], mine.nonzero()[:, 0])  # it would have been found
 
@@ -221,7 +222,7 @@ def test_contexts_hold_the_transitions_the_farthest_first(model: WorldGPT) -> No
     contexts = knowledge.contexts(found)
     assert contexts.valid.all() and contexts.count == 4 and contexts.present == {}
     assert (contexts.distance[:, 0] >= contexts.distance[:, 3]).all()
-    assert torch.equal(contexts.next[IMAGE][:, -1], facts["next_state"][IMAGE][:3])
+    assert torch.equal(contexts.next_state[IMAGE][:, -1], facts["next_state"][IMAGE][:3])
     assert contexts.state[IMAGE].dtype == torch.int64
     assert knowledge.scenarios == ("a", "b") and knowledge.scenario[:2].tolist() == [0, 1]
 
@@ -324,4 +325,4 @@ def test_faiss_finds_the_same(model: WorldGPT) -> None:
 
 
 def facts_of(knowledge: Knowledge) -> Tensor:
-    return knowledge.store.fingerprints(knowledge.rows)
+    return fingerprints(knowledge.store, knowledge.rows)

@@ -41,7 +41,7 @@ def read(memory: WorkingMemory, horizon: int | None = None, count: int = 4) -> l
     told = contexts.state[IMAGE]
     assert told.dtype == torch.int64 and told.shape == (memory.rows, count, 2, 1)
     assert torch.equal(told[:, :, 0, 0], contexts.action)
-    assert torch.equal(contexts.next[IMAGE], (told + 1) * contexts.valid[..., None, None])
+    assert torch.equal(contexts.next_state[IMAGE], (told + 1) * contexts.valid[..., None, None])
     assert contexts.distance.isnan().all()
     return [row[there].tolist() for row, there in zip(contexts.action, contexts.valid, strict=True)]
 
@@ -163,7 +163,7 @@ def test_what_followed_can_turn_out_otherwise() -> None:
     for step in range(4):
         write(memory, torch.tensor([step, step]), torch.tensor([True, step < 1]))
     memory.amend({IMAGE: torch.full((2, 2, 1), 77)})
-    following = memory.recall(count=2).next[IMAGE][:, :, 0, 0]
+    following = memory.recall(count=2).next_state[IMAGE][:, :, 0, 0]
     assert following.tolist() == [[3, 77], [0, 77]]
 
 

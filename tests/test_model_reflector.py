@@ -134,7 +134,7 @@ def test_contexts_and_their_actions_matter(model: WorldGPT, batch: Batch, readin
     contexts = random_contexts(model, ROWS)
     base = predict(model, batch, reading, contexts)
     for change in (
-        {"next": random_state(model, ROWS, COUNT, seed=9)},
+        {"next_state": random_state(model, ROWS, COUNT, seed=9)},
         {"action": (contexts.action + 1) % 6},
     ):
         assert spread(base, predict(model, batch, reading, dataclasses.replace(contexts, **change)))

@@ -76,7 +76,7 @@ def test_parts_that_break_transformers_beside_cpu_torch_are_not_asked_for() -> N
 def test_every_imported_library_is_declared() -> None:
     """A library that is only there because another one brings it would go one day."""
     declared = names_of(lines_of(OPTIONS["install_requires"]))
-    for extra in ("atari", "faiss", "human", "minigrid", "vizdoom"):
+    for extra in ("atari", "faiss", "human", "minigrid", "plots", "vizdoom"):
         declared |= names_of(lines_of(SETUP["options.extras_require"][extra]))
     homes = metadata.packages_distributions()
     imported = {name for folder in FOLDERS for name in imported_names(ROOT / folder)}

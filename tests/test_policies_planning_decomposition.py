@@ -30,7 +30,7 @@ from worldgpt_env.policies.planning import (
     MissionProposer,
     Place,
     ProposalError,
-    WayProposer,
+    WaypointProposer,
     Words,
     build_planner,
 )
@@ -159,32 +159,32 @@ def test_the_way_is_the_shortest_through_all_that_was_recorded(model: WorldGPT) 
     states = corridor_states(model, [[1, 2, 2, 3, 4], [5, 4, 3, 2], [4, 5, 4]])
     told = Situation(model, "", states.select(np.array([1])), "")  # at place 2
     goal = states.select(np.array([5]))  # place 5, where no episode came to from place 2
-    way = WayProposer(states, goal, every=1, near=1e-6).propose(told)
+    way = WaypointProposer(states, goal, every=1, near=1e-6).propose(told)
     assert [place.name for place in way] == ["recorded 0:3", "recorded 0:4", "recorded 2:1"]
-    spaced = WayProposer(states, goal, every=2, near=1e-6).propose(told)
+    spaced = WaypointProposer(states, goal, every=2, near=1e-6).propose(told)
     assert [place.name for place in spaced] == ["recorded 0:4", "recorded 2:1"]
     up = Situation(model, "", states.select(np.array([6])), "")  # at place 4
-    down = WayProposer(states, states.select(np.array([8])), every=2, near=1e-6).propose(up)
+    down = WaypointProposer(states, states.select(np.array([8])), every=2, near=1e-6).propose(up)
     assert [place.name for place in down] == ["recorded 1:3"]  # 4, 3, 2 in two steps
-    there = WayProposer(states, goal, near=1e-6).propose(
+    there = WaypointProposer(states, goal, near=1e-6).propose(
         Situation(model, "", states.select(np.array([10])), "")
     )
     assert [place.name for place in there] == ["recorded 2:1"]
     never = model.encode({"text": np.ones((1, 2), int), "vector": np.zeros((1, 1), np.float32)})
     with pytest.raises(ProposalError, match="record more"):
-        WayProposer(states, never, near=1e-6).propose(told)
+        WaypointProposer(states, never, near=1e-6).propose(told)
 
 
 def test_a_way_may_lead_to_the_reward(model: WorldGPT) -> None:
     states = corridor_states(model, [[2, 3, 4, 3], [4, 5, 6]])
     states = dataclasses.replace(states, reward=torch.tensor([0.0, 0, 0, 0, 0, 0.6, 1]))
     told = Situation(model, "whatever", states.select(np.array([0])), "")
-    *way, last = WayProposer(states, "reward", every=1, near=1e-6).propose(told)
+    *way, last = WaypointProposer(states, "reward", every=1, near=1e-6).propose(told)
     assert [place.name for place in way] == ["recorded 0:1", "recorded 0:2"]
     assert last.name == "recorded 1:1"  # the nearest that was paid half or more
     poor = dataclasses.replace(states, reward=torch.zeros(7))
     with pytest.raises(MissingStartStatesError, match="ever paid"):
-        WayProposer(poor, "reward").propose(told)
+        WaypointProposer(poor, "reward").propose(told)
 
 
 @pytest.mark.parametrize(
@@ -192,17 +192,17 @@ def test_a_way_may_lead_to_the_reward(model: WorldGPT) -> None:
 )
 def test_impossible_ways_are_told(model: WorldGPT, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="use"):
-        WayProposer(corridor_states(model, [[1, 2]]), **wrong)
+        WaypointProposer(corridor_states(model, [[1, 2]]), **wrong)
 
 
 def test_the_goal_of_a_way_can_be_told_in_words(tiny_model: WorldGPT) -> None:
     states = build_start_states(tiny_model)
     told = situation(tiny_model, "red key")
-    *_, last = WayProposer(states).propose(told)
+    *_, last = WaypointProposer(states).propose(told)
     assert isinstance(last, Place)
     assert Words("red key").match(tiny_model, last.state)[0] == 1
     with pytest.raises(ProposalError, match="never seen"):
-        WayProposer(states).propose(situation(tiny_model, "purple"))
+        WaypointProposer(states).propose(situation(tiny_model, "purple"))
 
 
 TEMPLATE = "{% for m in messages %}{{ m['role'][0] }} {{ m['content'][-40:] }} {% endfor %}a "
@@ -355,10 +355,10 @@ def test_a_decomposition_by_name(model: WorldGPT) -> None:
     assert isinstance(planner, Decomposition) and planner.config.seed == 3
     assert isinstance(planner.proposer, MissionProposer) and planner.goal.startswith("reach")
     way = build_planner("decomposition", model, {"proposer": "way"})
-    assert isinstance(way, Decomposition) and isinstance(way.proposer, WayProposer)
+    assert isinstance(way, Decomposition) and isinstance(way.proposer, WaypointProposer)
     assert way.proposer.goal == "reward"
     told = build_planner("decomposition", model, {"proposer": "way", "goal": "prize", "near": 0.1})
-    assert isinstance(told, Decomposition) and isinstance(told.proposer, WayProposer)
+    assert isinstance(told, Decomposition) and isinstance(told.proposer, WaypointProposer)
     assert (told.proposer.goal, told.proposer.near) == ("words", 0.1)
     with pytest.raises(ConfigurationError, match="no setting near"):
         build_planner("decomposition", model, {"near": 0.1})

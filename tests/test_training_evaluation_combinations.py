@@ -380,7 +380,7 @@ def test_knowledge_of_the_judged_data_itself_gives_nothing_of_the_own_episode(
     contexts = shown(Combination.parse("image>image"), torch.arange(len(samples)))
     same = (contexts.action == test.action[:, None]).flatten(2).all(-1)
     for modality in model.specs:
-        for given, own in ((contexts.state, every.state), (contexts.next, every.next_state)):
+        for given, own in ((contexts.state, every.state), (contexts.next_state, every.next_state)):
             same &= (given[modality] == own.codes[modality][:, None]).flatten(2).all(-1)
     assert contexts.valid.any()
     assert not (same & contexts.valid).any()

@@ -130,7 +130,12 @@ def test_the_memory_holds_what_went_before_in_the_sequence(
     codes = sequences.data.state[Modality.IMAGE].long()
     for offset in range(2):
         assert contexts[2].state[Modality.IMAGE][:, offset].long().equal(codes[start + offset])
-        assert contexts[2].next[Modality.IMAGE][:, offset].long().equal(codes[start + offset + 1])
+        assert (
+            contexts[2]
+            .next_state[Modality.IMAGE][:, offset]
+            .long()
+            .equal(codes[start + offset + 1])
+        )
     assert contexts[2].action.equal(sequences.data.action[start[:, None] + torch.arange(2)])
 
 

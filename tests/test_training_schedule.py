@@ -132,7 +132,7 @@ def test_a_history_is_what_went_before_in_the_same_episode(
     contexts = Histories(data).contexts(moments, 3)
     assert contexts.valid.sum(1).tolist() == [0, 1, min(steps - 1, 3)]
     place = data.state[Modality.VECTOR]
-    assert torch.equal(contexts.next[Modality.VECTOR][1, -1], place[first + 1].long())
+    assert torch.equal(contexts.next_state[Modality.VECTOR][1, -1], place[first + 1].long())
     assert torch.equal(contexts.state[Modality.VECTOR][2, -1], place[first + steps - 2].long())
     spread = Histories(data).contexts(moments[2:], 2, horizon=100)
     ends = place[torch.tensor([first, first + steps - 2])].long()

@@ -18,14 +18,14 @@ from toy_tasks import double
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.training.cli import main
+from worldgpt_env.training.worldnet.builders import arcade, filming
+from worldgpt_env.training.worldnet.builders.arcade import ArcadeConfig, build_arcade
+from worldgpt_env.training.worldnet.builders.arcade_part import Part, record_part
+from worldgpt_env.training.worldnet.builders.players import Habits, Player
+from worldgpt_env.training.worldnet.builders.process_pool import Report, Task, run_apart
 from worldgpt_env.training.worldnet.format.annotation import WorldNetError
 from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
 from worldgpt_env.training.worldnet.format.load import load_worldnet
-from worldgpt_env.training.worldnet.making import arcade, filming
-from worldgpt_env.training.worldnet.making.apart import Report, Task, run_apart
-from worldgpt_env.training.worldnet.making.arcade import ArcadeConfig, build_arcade
-from worldgpt_env.training.worldnet.making.arcade_part import Part, record_part
-from worldgpt_env.training.worldnet.making.players import Habits, Player
 
 GAMES = ("pong", "doom-basic")
 

@@ -17,7 +17,7 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.cli import build_parser, main
 from worldgpt_env.training.worldnet import inspection
 from worldgpt_env.training.worldnet.format.annotation import Rejection
-from worldgpt_env.training.worldnet.format.sheet import CELL, GAP, draw_sheet, draw_spectrum
+from worldgpt_env.training.worldnet.format.contact_sheet import CELL, GAP, draw_sheet, draw_spectrum
 from worldgpt_env.training.worldnet.format.writer import WorldNetWriter
 from worldgpt_env.training.worldnet.inspection import InspectConfig
 

@@ -14,17 +14,17 @@ from toy_recordings import Stream, make_stream
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality, VectorSpec
 from worldgpt_env.training.cli import main
-from worldgpt_env.training.worldnet.format.annotation import WorldNetError
-from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
-from worldgpt_env.training.worldnet.format.load import load_worldnet
-from worldgpt_env.training.worldnet.making.captioners import (
+from worldgpt_env.training.worldnet.builders.captioners import (
     TransformersCaptioner,
     TransformersRewriter,
 )
-from worldgpt_env.training.worldnet.making.captions import RecordedWords, Words
-from worldgpt_env.training.worldnet.making.filters import FilterConfig, plain
-from worldgpt_env.training.worldnet.making.footage import Footage
-from worldgpt_env.training.worldnet.making.wild import WildConfig, build_wild
+from worldgpt_env.training.worldnet.builders.captions import RecordedWords, Words
+from worldgpt_env.training.worldnet.builders.filters import FilterConfig, plain
+from worldgpt_env.training.worldnet.builders.footage import Footage
+from worldgpt_env.training.worldnet.builders.wild import WildConfig, build_wild
+from worldgpt_env.training.worldnet.format.annotation import WorldNetError
+from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
+from worldgpt_env.training.worldnet.format.load import load_worldnet
 
 NUMBERS = VectorSpec(("second",), (0.0,), (60.0,))
 

@@ -204,7 +204,7 @@ def test_a_memory_holds_what_really_followed(model: WorldGPT, states: StartState
     simulator.set_state(state | {"state/text": seen})
     assert simulator._cognition is not None and simulator._cognition.memory is not None
     recalled = simulator._cognition.memory.recall(count=1)
-    assert recalled.next[Modality.TEXT][:, 0].equal(seen)
+    assert recalled.next_state[Modality.TEXT][:, 0].equal(seen)
 
 
 # environments -----------------------------------------------------------------------------------

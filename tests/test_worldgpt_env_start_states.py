@@ -61,19 +61,19 @@ def test_a_limit_keeps_the_way_to_a_reward_before_the_rest(tiny_model: WorldGPT)
     longest = max(len(episode.rewards) for episode in recording.episodes)
     kept = StartStates.from_recording(tiny_model, recording, limit=7 + longest)
     assert int(kept.first.sum()) == 8 and kept.reward is not None
-    (paid,) = kept.paid
+    (paid,) = kept.rewarding
     assert kept.reward[paid] == 3 and int(kept.step[paid]) == longest - 1
-    assert set(kept.leading) == set(np.flatnonzero(kept.episode == kept.episode[paid]))
-    assert len(kept.leading) == longest
+    assert set(kept.pre_reward) == set(np.flatnonzero(kept.episode == kept.episode[paid]))
+    assert len(kept.pre_reward) == longest
 
 
 def test_dreams_may_begin_on_the_way_to_a_reward(tiny_model: WorldGPT) -> None:
     states = StartStates.from_recording(tiny_model, paid_recording())
     drawn = states.sample("rewarded", seed_keys(list(range(2000))))
     first = states.first.numpy()
-    assert set(drawn) == set(np.flatnonzero(first)) | set(states.leading)
+    assert set(drawn) == set(np.flatnonzero(first)) | set(states.pre_reward)
     share = first[drawn].mean()
-    assert abs(share - (0.5 + 0.5 * first[states.leading].mean())) < 0.05
+    assert abs(share - (0.5 + 0.5 * first[states.pre_reward].mean())) < 0.05
 
 
 def test_the_way_to_a_reward_is_64_steps_and_of_its_own_episode(start_states: StartStates) -> None:
@@ -82,9 +82,9 @@ def test_the_way_to_a_reward_is_64_steps_and_of_its_own_episode(start_states: St
     reward = torch.zeros(count)
     reward[[5, 6]] = torch.tensor([1.0, 0.49])
     states = dataclasses.replace(start_states, episode=step * 0, step=step, reward=reward)
-    assert states.paid.tolist() == [5] and states.leading.tolist() == [4, 5]
+    assert states.rewarding.tolist() == [5] and states.pre_reward.tolist() == [4, 5]
     two = dataclasses.replace(states, episode=(step > 4 * 40).int())
-    assert two.leading.tolist() == [5]
+    assert two.pre_reward.tolist() == [5]
 
 
 def test_where_nothing_was_paid_there_is_no_way_to_it(start_states: StartStates) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worldgpt_env.model.worldgpt import WorldGPT
 
-if TYPE_CHECKING:
-    from .train import TrainConfig
+from .options import command_line
+from .train_config import TrainConfig
 
 
 def write_card(path: Path, config: TrainConfig, model: WorldGPT, summary: dict[str, Any]) -> None:
@@ -22,7 +22,7 @@ def write_card(path: Path, config: TrainConfig, model: WorldGPT, summary: dict[s
         for modality, figures in summary["codecs"].items()
         for name, value in figures.items()
     )
-    command = " \\\n    ".join(["worldgpt train", *train_options(config)])
+    command = " \\\n    ".join(["worldgpt train", *command_line(config, bare=("data", "out"))])
     held_out = "\n".join(f"| {name} | {value:.4g} |" for name, value in summary["held_out"].items())
     actions = ", ".join(model.action_spec.names) or f"{model.action_spec}"
     path.write_text(
@@ -62,15 +62,3 @@ Recorded: {summary["recorded_steps"]:,} steps of the real world `{settings.world
 """,
         encoding="utf-8",
     )
-
-
-def train_options(config: TrainConfig) -> list[str]:
-    """Return the options of ``worldgpt train`` that differ from its defaults."""
-    default = type(config)(config.data, config.out)
-    options = ["--data " + " ".join(path.name for path in config.data), f"--out {config.out.name}"]
-    for name, value in vars(config).items():
-        if value == getattr(default, name) or name in ("data", "out"):
-            continue
-        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-        options.append(f"--{name.replace('_', '-')} {shown}")
-    return options

@@ -14,8 +14,8 @@ from typing import Any
 from worldgpt_env.model.errors import ConfigurationError, WorldGPTError
 from worldgpt_env.model.safe_io import RunLock
 
-from .commands.catalogue import COMMANDS
 from .commands.table import add_commands
+from .commands.top_level import COMMANDS
 from .commands.worldnet import add_worldnet
 from .parsers import LateParser
 from .results_io import Figures, write_json

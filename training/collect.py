@@ -52,19 +52,19 @@ class CollectConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values, and what ``collect.json`` could not tell again."""
-        for name, least in (("steps", 1), ("seed", 0)):
+        wanted = {"steps": (1, "record at least one step"), "seed": (0, "give one from 0")}
+        for name, (least, cure) in wanted.items():
             value = getattr(self, name)
             try:
                 whole = -1 if isinstance(value, bool) else operator.index(value)
             except TypeError:
                 whole = -1
             if whole < least:
-                raise ConfigurationError(
-                    f"{name} is {value!r:.80}; give a whole number from {least}."
-                )
+                raise ConfigurationError(f"{name} is {value!r:.80}; {cure}, as a whole number.")
             object.__setattr__(self, name, whole)
         if not isinstance(self.epsilon, int | float) or not 0 <= self.epsilon <= 1:
             raise ConfigurationError(f"epsilon is {self.epsilon!r:.80}; give a share from 0 to 1.")
+        object.__setattr__(self, "epsilon", float(self.epsilon))
         for name in ("world", "out", "policy"):
             object.__setattr__(self, name, str(getattr(self, name)))
         try:

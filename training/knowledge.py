@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldgpt_env.model.cognition.fingerprints import fingerprints
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.contexts import Contexts
 from worldgpt_env.model.errors import ConfigurationError
@@ -151,7 +152,7 @@ def drawn(store: TransitionStore, per_scenario: int | None, distinct: bool, seed
     rows = store.begins
     order = np.random.default_rng(seed).permutation(len(rows))
     if distinct:
-        _, first = np.unique(store.fingerprints(rows).numpy()[order], return_index=True)
+        _, first = np.unique(fingerprints(store, rows).numpy()[order], return_index=True)
         order = order[np.sort(first)]
     kept = torch.zeros(len(rows), dtype=torch.bool)
     scenario = store.scenario[rows].numpy()

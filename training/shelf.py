@@ -178,7 +178,7 @@ class Shelf:
             before = _read_settings(path)
             if before is not None:
                 self._compare(before)
-                self._known = True
+                self._known, self.identity = True, _digest(before)  # 1 and 1.0 are equal
         elif self.folder.is_dir():
             others = {found.name for found in self.folder.iterdir()} - {PARTS, DATA, *LEFT}
             if others:

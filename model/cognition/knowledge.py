@@ -22,13 +22,19 @@ from ..safe_json import Fields, read_json
 from ..safe_tensors import read_tensors
 from ..states import Presence, State
 from ..transitions import TransitionStore
+from .fingerprints import fingerprints
 from .keys import Keys
+from .knowledge_format import (
+    CURE,
+    DESCRIPTION,
+    FORMAT,
+    PAIRS,
+    TENSORS,
+    check_description,
+    check_index,
+    store_of_pairs,
+)
 from .nearest import FaissNearest, Nearest, Refused
-
-DESCRIPTION, TENSORS = "knowledge.json", "knowledge.safetensors"
-FORMAT = 2
-PAIRS = 1  # the format that kept each transition's two states by themselves
-CURE = "Copy the whole folder again, or build it anew: worldgpt knowledge."
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ class Knowledge:
             self.keys = Keys.fit(processor, states, store.presence(rows))
         else:
             self.keys = Keys(processor, centres)
-        self._fingerprints, self._barred = store.fingerprints(rows), barred
+        self._fingerprints, self._barred = fingerprints(store, rows), barred
         self._group, self._bars = _groups(self._fingerprints, barred, processor.device)
         vectors, present = zip(
             *(self._block(start) for start in range(0, len(rows), 4096)), strict=True
@@ -166,7 +172,7 @@ class Knowledge:
         own = excluded_pairs(store)
         if kept is not None:
             rows = rows[kept]
-            own = own[torch.isin(own[:, 1], store.fingerprints(rows))]
+            own = own[torch.isin(own[:, 1], fingerprints(store, rows))]
         return cls(processor, store, rows, own, faiss=faiss)
 
     def read_by(self, processor: Processor) -> Knowledge:
@@ -175,7 +181,7 @@ class Knowledge:
         Raises:
             KnowledgeError: ``processor`` has other modalities, or codecs of other weights.
         """
-        _check_description(self._description(), processor, "hand")
+        check_description(self._description(), processor, "hand")
         other = copy.copy(self)
         other.processor, other.keys = processor, Keys(processor, self.keys.centres)
         other._group = self._group.to(processor.device)
@@ -290,19 +296,22 @@ class Knowledge:
         verify(folder, DESCRIPTION, TENSORS)
         description = Fields(read_json(folder / DESCRIPTION, CURE), folder / DESCRIPTION)
         scenarios = tuple(description.texts("scenarios"))
-        for name in ("format", "modalities", "codec_sha256"):
-            description.need(name)
-        _check_description(description.data, processor, str(folder))
+        description.choice("format", [PAIRS, FORMAT])
+        description.text("codec_sha256", pattern="[0-9a-f]{64}")
+        sizes = description.part("modalities")
+        for name in sizes.data:
+            sizes.whole(name, 1, 2**31)
+        check_description(description.data, processor, str(folder))
         tensors = read_tensors(folder / TENSORS, CURE, unchecked=("reward",))
         with refused(folder / TENSORS, CURE):
             centres = {m: tensors.pop(f"centre/{m}") for m in processor.specs}
             if description.data["format"] == PAIRS:
-                store = _store_of_pairs(processor, tensors, scenarios)
+                store = store_of_pairs(processor, tensors, scenarios)
                 rows = store.begins
             else:
                 store, rows = TransitionStore.of(tensors, scenarios), tensors["rows"]
             store.check(processor)
-            _check_index(processor, store, rows, tensors["barred"], centres)
+            check_index(processor, store, rows, tensors["barred"], centres)
             return cls(processor, store, rows, tensors["barred"], centres, faiss)
 
     # parts --------------------------------------------------------------------------------------
@@ -345,28 +354,7 @@ class Knowledge:
 def excluded_pairs(store: TransitionStore) -> Tensor:
     """Return which fingerprints are not given to which episode, ``(Q, 2)``: all of its own."""
     rows = store.begins
-    return torch.stack([store.episode[rows], store.fingerprints(rows)], 1).unique(dim=0)
-
-
-def _store_of_pairs(
-    processor: Processor, tensors: dict[str, Tensor], scenarios: tuple[str, ...]
-) -> TransitionStore:
-    """Return the transitions of a base of the format ``PAIRS``."""
-    groups: dict[str, dict[Modality, Tensor]] = {
-        kind: {m: tensors[f"{kind}/{m}"] for m in processor.specs if f"{kind}/{m}" in tensors}
-        for kind in ("state", "next", "present", "present_next")
-    }
-    names = [scenarios[number] for number in tensors["scenario"].tolist()]
-    return TransitionStore.pairs(
-        processor,
-        groups["state"],
-        tensors["action"],
-        groups["next"],
-        tensors["episode"],
-        names,
-        groups["present"],
-        groups["present_next"],
-    )
+    return torch.stack([store.episode[rows], fingerprints(store, rows)], 1).unique(dim=0)
 
 
 def _groups(prints: Tensor, barred: Tensor, device: torch.device) -> tuple[Tensor, list[Tensor]]:
@@ -376,45 +364,3 @@ def _groups(prints: Tensor, barred: Tensor, device: torch.device) -> tuple[Tenso
     real = known[place] == barred[:, 1]
     episodes, order = barred[real, 0].sort(stable=True)
     return group.to(device), [episodes.contiguous(), place[real][order]]
-
-
-def _check_description(description: dict[str, Any], processor: Processor, where: str) -> None:
-    """Refuse a knowledge base of another model, and say in what it differs."""
-    sizes = {str(m): size for m, size in processor.latent_sizes.items()}
-    built = description["modalities"]
-    ask = "build it anew: worldgpt knowledge --model MODEL --data DIR"
-    if set(built) != set(sizes):
-        raise KnowledgeError(
-            f"the knowledge at {where} is of {sorted(built)} and the model of {sorted(sizes)}; "
-            f"{ask}."
-        )
-    if built != sizes:
-        raise KnowledgeError(
-            f"the knowledge at {where} has latents of {built} and the model of {sizes}; {ask}."
-        )
-    known = description["format"] in (PAIRS, FORMAT)
-    if not known or description["codec_sha256"] != processor.sha256:
-        raise KnowledgeError(
-            f"the knowledge at {where} was built with codecs of other weights or settings, whose "
-            f"codes mean something else to this model; {ask}."
-        )
-
-
-def _check_index(
-    processor: Processor,
-    store: TransitionStore,
-    rows: Tensor,
-    barred: Tensor,
-    centres: dict[Modality, Tensor],
-) -> None:
-    """Refuse parts of an index that do not fit its transitions."""
-    shapes = {"rows": (rows, (len(rows),)), "barred": (barred, (len(barred), 2))}
-    for name, (part, shape) in shapes.items():
-        if part.dtype != torch.int64 or tuple(part.shape) != shape:
-            raise KnowledgeError(f"{name} is {part.dtype} {tuple(part.shape)}, not int64 {shape}")
-    if not bool(torch.isin(rows, store.begins).all()):
-        raise KnowledgeError("rows names a time step that begins no transition")
-    for modality, centre in centres.items():
-        size = processor.latent_sizes[modality] + 1
-        if centre.dtype != torch.float32 or tuple(centre.shape) != (size,):
-            raise KnowledgeError(f"the centre of {modality} is not float32 ({size},)")

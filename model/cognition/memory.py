@@ -102,10 +102,10 @@ class WorkingMemory:
         self.modalities = [Modality(n.removeprefix("state/")) for n in parts if n != "action"]
         self.chunk = max(1, self.config.near // 2)  # steps that are put aside at once
         flags = {f"{p}/{m}": ((), torch.bool) for p in PRESENCE for m in self.modalities}
-        following = {n.replace("state/", "next/"): part for n, part in parts.items()}
+        next_state = {n.replace("state/", "next/"): part for n, part in parts.items()}
         self._near = {
             name: torch.zeros(rows, self.config.near, *shape, dtype=dtype, device=self.device)
-            for name, (shape, dtype) in (dict(parts) | following | flags).items()
+            for name, (shape, dtype) in (dict(parts) | next_state | flags).items()
         }
         self.steps = torch.zeros(rows, dtype=torch.int64)  # of each episode; on the CPU
         self.aside = torch.zeros(rows, dtype=torch.int64)  # of them, put aside
@@ -132,7 +132,7 @@ class WorkingMemory:
         self,
         state: State,
         action: Tensor,
-        following: State,
+        next_state: State,
         rows: Tensor | None = None,
         present: Presence | None = None,
         present_next: Presence | None = None,
@@ -143,10 +143,10 @@ class WorkingMemory:
         Args:
             state: that was acted in, ``(B, C, G)`` per modality.
             action: ``(B,)`` or ``(B, parts)``.
-            following: what followed: in a dream the prediction, in the real world what was seen.
+            next_state: in a dream the prediction, in the real world what was seen.
             rows: that made the step, bool mask or indices; all by default.
             present: which rows had a modality of ``state``, ``(B,)`` bool; all if not named.
-            present_next: likewise of ``following``.
+            present_next: likewise of ``next_state``.
             answers: what was said to each row at this step, one text or None a row.
         """
         chosen = self._numbers(rows)
@@ -155,7 +155,7 @@ class WorkingMemory:
             self._put_aside(full)
         slot = self.steps[chosen] % self.config.near
         there = chosen.to(self.device), slot.to(self.device)
-        for name, values in self._named(state, action, following, present, present_next):
+        for name, values in self._named(state, action, next_state, present, present_next):
             buffer = self._near[name]
             if values is None:
                 buffer[there] = True
@@ -167,13 +167,13 @@ class WorkingMemory:
         self.steps[chosen] += 1
 
     @torch.inference_mode()
-    def amend(self, following: State, present_next: Presence | None = None) -> None:
-        """Let ``following`` be what the last step of each row led to, as reality turned out."""
+    def amend(self, next_state: State, present_next: Presence | None = None) -> None:
+        """Let ``next_state`` be what the last step of each row led to, as reality turned out."""
         rows = (self.steps > 0).nonzero()[:, 0]
         there = rows.to(self.device), ((self.steps[rows] - 1) % self.config.near).to(self.device)
         for modality in self.modalities:
             buffer = self._near[f"next/{modality}"]
-            buffer[there] = following[modality].to(self.device)[there[0]].to(buffer.dtype)
+            buffer[there] = next_state[modality].to(self.device)[there[0]].to(buffer.dtype)
             has = (present_next or {}).get(modality)
             seen = True if has is None else has.to(self.device)[there[0]]
             self._near[f"present_next/{modality}"][there] = seen
@@ -300,7 +300,7 @@ class WorkingMemory:
         self,
         state: State,
         action: Tensor,
-        following: State,
+        next_state: State,
         present: Presence | None,
         present_next: Presence | None,
     ) -> Iterator[tuple[str, Tensor | None]]:
@@ -308,7 +308,7 @@ class WorkingMemory:
         yield "action", action
         for modality in self.modalities:
             yield f"state/{modality}", state[modality]
-            yield f"next/{modality}", following[modality]
+            yield f"next/{modality}", next_state[modality]
             yield f"present/{modality}", (present or {}).get(modality)
             yield f"present_next/{modality}", (present_next or {}).get(modality)
 
@@ -355,7 +355,7 @@ class WorkingMemory:
 
     def _contexts(self, parts: dict[str, Tensor], valid: Tensor) -> Contexts:
         """Return the contexts of what was gathered."""
-        state, following = (
+        state, next_state = (
             {m: widen(parts[f"{kind}/{m}"]) for m in self.modalities} for kind in ("state", "next")
         )
         there = [
@@ -367,7 +367,7 @@ class WorkingMemory:
             for kind in PRESENCE
         ]
         distance = torch.full(valid.shape, torch.nan, device=self.device)
-        return Contexts(state, parts["action"], following, valid, distance, *there)
+        return Contexts(state, parts["action"], next_state, valid, distance, *there)
 
 
 def _beside(mask: Tensor, dimensions: int) -> Tensor:

@@ -163,7 +163,7 @@ class StepEmbedding(nn.Module):
         spans = [
             self._state_tokens(contexts.state, contexts.present),
             (action, torch.ones(action.shape[:2], dtype=torch.bool, device=action.device)),
-            self._state_tokens(contexts.next, contexts.present_next),
+            self._state_tokens(contexts.next_state, contexts.present_next),
         ]
         tokens = torch.cat([part for part, _ in spans], 1)  # (B K, n, D)
         present = torch.cat([mask for _, mask in spans], 1).view(rows, count, -1)

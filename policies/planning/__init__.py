@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .planner import Planner, PlannerConfig
     from .random_shooting import RandomShooting
     from .subgoals import Place, ProposalError, Words
-    from .way import WayProposer
+    from .waypoints import WaypointProposer
 
 _HOME = {
     "CEM": "cem",
@@ -36,7 +36,7 @@ _HOME = {
     "PolicyValue": "leaf",
     "ProposalError": "subgoals",
     "RandomShooting": "random_shooting",
-    "WayProposer": "way",
+    "WaypointProposer": "waypoints",
     "Words": "subgoals",
     "build_planner": "catalogue",
 }
@@ -56,7 +56,7 @@ __all__ = [
     "PolicyValue",
     "ProposalError",
     "RandomShooting",
-    "WayProposer",
+    "WaypointProposer",
     "Words",
     "build_planner",
 ]

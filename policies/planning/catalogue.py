@@ -21,7 +21,7 @@ from .mppi import MPPI
 from .planner import Planner
 from .proposer import Proposer
 from .random_shooting import RandomShooting
-from .way import WayProposer
+from .waypoints import WaypointProposer
 
 PLANNERS: dict[str, type[Planner]] = {
     "random-shooting": RandomShooting,
@@ -90,5 +90,5 @@ def _proposer(name: str, model: WorldGPT, settings: dict[str, Any], goal: str) -
     if name == "way":
         states = StartStates.load(resolve(model.config._name_or_path))
         told = {part: settings.pop(part) for part in WAY if part in settings}
-        return WayProposer(states, "words" if goal else "reward", **told)
+        return WaypointProposer(states, "words" if goal else "reward", **told)
     return LanguageModelProposer(name)

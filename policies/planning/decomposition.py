@@ -12,7 +12,7 @@ from worldgpt_env.simulator import SimulatorConfig
 
 from .cem import CEM, CEMConfig
 from .proposer import Proposer, Situation
-from .rollout import Value, Wish
+from .rollout import SubgoalBonus, Value
 from .state import PlannerState, PlanNote
 from .subgoals import Subgoal
 
@@ -42,7 +42,7 @@ class DecompositionConfig(CEMConfig):
 
 
 @dataclass(frozen=True)
-class Agenda:
+class SubgoalQueue:
     """What one episode is after.
 
     Attributes:
@@ -92,44 +92,46 @@ class Decomposition(CEM):
         self.proposer, self.goal = proposer, goal
 
     def _aim(self, now: PlannerState, reasons: list[str]) -> tuple[PlannerState, list[str]]:
-        agendas, told = list(now.agendas), list(reasons)
+        queues, told = list(now.queues), list(reasons)
         for row, reason in enumerate(reasons):
             if reason == "start":
-                agendas[row] = self._proposed(now, row, self.goal or self._text(now, row), ())
+                queues[row] = self._proposed(now, row, self.goal or self._text(now, row), ())
                 continue
-            before: Agenda = agendas[row]
-            agendas[row] = self._advanced(now, row, before)
-            if len(agendas[row].subgoals) < len(before.subgoals):
-                told[row] = f"reached {agendas[row].reached[-1]!r}"
+            before: SubgoalQueue = queues[row]
+            queues[row] = self._advanced(now, row, before)
+            if len(queues[row].subgoals) < len(before.subgoals):
+                told[row] = f"reached {queues[row].reached[-1]!r}"
             elif before.subgoals and now.step[row] - before.since >= self.config.patience:
-                agendas[row] = self._proposed(now, row, before.goal, before.reached)
+                queues[row] = self._proposed(now, row, before.goal, before.reached)
                 told[row] = f"did not reach {before.subgoals[0].name!r}"
-        return replace(now, agendas=tuple(agendas)), told
+        return replace(now, queues=tuple(queues)), told
 
-    def _wish(self, now: PlannerState, row: int) -> Wish | None:
-        subgoals = now.agendas[row].subgoals
+    def _bonus(self, now: PlannerState, row: int) -> SubgoalBonus | None:
+        subgoals = now.queues[row].subgoals
         if not subgoals:
             return None
-        return Wish(subgoals[0], self.config.worth * self._largest_reward)
+        return SubgoalBonus(subgoals[0], self.config.worth * self._largest_reward)
 
     def _note(self, now: PlannerState, row: int, reason: str, action: np.ndarray) -> PlanNote:
-        names = tuple(subgoal.name for subgoal in now.agendas[row].subgoals)
+        names = tuple(subgoal.name for subgoal in now.queues[row].subgoals)
         current = names[0] if names else "the reward"
         note = super()._note(now, row, reason, action)
         return replace(note, subgoal=current, subgoals=names)
 
-    def _advanced(self, now: PlannerState, row: int, agenda: Agenda) -> Agenda:
-        """Return the agenda without the subgoals that the observed state of ``row`` reaches."""
+    def _advanced(self, now: PlannerState, row: int, queue: SubgoalQueue) -> SubgoalQueue:
+        """Return the queue without the subgoals that the observed state of ``row`` reaches."""
         here = {m: codes[row : row + 1] for m, codes in now.history.state.items()}
-        while agenda.subgoals and agenda.subgoals[0].match(self.model, here)[0] >= 1:
-            reached = (*agenda.reached, agenda.subgoals[0].name)
-            agenda = Agenda(agenda.goal, agenda.subgoals[1:], reached, int(now.step[row]))
-        return agenda
+        while queue.subgoals and queue.subgoals[0].match(self.model, here)[0] >= 1:
+            reached = (*queue.reached, queue.subgoals[0].name)
+            queue = SubgoalQueue(queue.goal, queue.subgoals[1:], reached, int(now.step[row]))
+        return queue
 
-    def _proposed(self, now: PlannerState, row: int, goal: str, reached: tuple[str, ...]) -> Agenda:
+    def _proposed(
+        self, now: PlannerState, row: int, goal: str, reached: tuple[str, ...]
+    ) -> SubgoalQueue:
         here = {m: codes[row : row + 1] for m, codes in now.history.state.items()}
         situation = Situation(self.model, goal, here, self._text(now, row), reached)
-        return Agenda(goal, self.proposer.propose(situation), reached, int(now.step[row]))
+        return SubgoalQueue(goal, self.proposer.propose(situation), reached, int(now.step[row]))
 
     def _text(self, now: PlannerState, row: int) -> str:
         spec = self.model.specs.get(Modality.TEXT)

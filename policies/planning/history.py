@@ -12,7 +12,7 @@ from worldgpt_env.model.batch import State
 from worldgpt_env.simulator import Simulator, SimulatorConfig
 from worldgpt_env.spaces import check_observation
 
-from .recall import Lived, marks
+from .episodic_memory import EpisodicMemory, state_keys
 from .subgoals import distance
 
 ENDLESS = 10**9
@@ -28,12 +28,12 @@ class History:
             of it are stepped.
         surprise: ``(N,)`` float64, the distance of the last moment from what was imagined of it; 0
             in the first.
-        lived: per row what the episode has met, and what followed there.
+        memories: per row what the episode has met, and what followed there.
     """
 
     simulator: Simulator
     surprise: np.ndarray
-    lived: tuple[Lived, ...]
+    memories: tuple[EpisodicMemory, ...]
 
     @classmethod
     def begin(
@@ -76,7 +76,7 @@ class History:
         model, rows = simulator.model, simulator.num_envs
         raw = check_observation(observation, model.specs, rows)
         seen = model.encode({m: value.copy() for m, value in raw.items()})
-        before = marks(simulator.state)
+        before = state_keys(simulator.state)
         imagined = simulator.step(actions).state
         surprise = np.where(starts, 0.0, distance(model, seen, imagined))
         simulator.correct(seen)
@@ -84,22 +84,22 @@ class History:
             first = {str(m): value[starts] for m, value in raw.items()}
             rows_begun = np.flatnonzero(starts)
             simulator.reset(rows_begun, [seed] * len(rows_begun), {"observation": first})
-        begun, reached = _begun(simulator.state), marks(simulator.state)
-        lived = tuple(
+        begun, reached = _begun(simulator.state), state_keys(simulator.state)
+        memories = tuple(
             begun[row] if starts[row] else past.after(before[row], actions[row], now, reached[row])
-            for row, (past, now) in enumerate(zip(self.lived, _rows(seen), strict=True))
+            for row, (past, now) in enumerate(zip(self.memories, _rows(seen), strict=True))
         )
-        return History(simulator, surprise, lived)
+        return History(simulator, surprise, memories)
 
     def select(self, rows: Sequence[int] | np.ndarray) -> History:
         """Return the history of some rows."""
-        lived = tuple(self.lived[row] for row in rows)
-        return History(self.simulator.fork(rows), self.surprise[np.asarray(rows)], lived)
+        memories = tuple(self.memories[row] for row in rows)
+        return History(self.simulator.fork(rows), self.surprise[np.asarray(rows)], memories)
 
 
-def _begun(state: State) -> tuple[Lived, ...]:
+def _begun(state: State) -> tuple[EpisodicMemory, ...]:
     """Return what episodes have lived through that begin in ``state``."""
-    return tuple(Lived(frozenset([mark])) for mark in marks(state))
+    return tuple(EpisodicMemory(frozenset([mark])) for mark in state_keys(state))
 
 
 def _rows(state: State) -> list[State]:

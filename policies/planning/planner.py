@@ -15,7 +15,7 @@ from worldgpt_env.randomness import Keys, Stream, draw_keys, seed_keys
 from worldgpt_env.simulator import SimulatorConfig, checked_seeds, open_model
 
 from .history import History
-from .rollout import Scoring, Value, Wish, imagine
+from .rollout import Scoring, SubgoalBonus, Value, imagine
 from .sequences import Sequences, sequences_of
 from .state import PlannerState, PlanNote
 
@@ -169,7 +169,7 @@ class Planner:
         """Let a planner with subgoals look at what was observed, before plans are made."""
         return now, reasons
 
-    def _wish(self, now: PlannerState, row: int) -> Wish | None:
+    def _bonus(self, now: PlannerState, row: int) -> SubgoalBonus | None:
         """Return what is to be reached beside the reward."""
         return None
 
@@ -248,8 +248,8 @@ class Planner:
         count = self.config.candidates
         fork = now.history.simulator.fork(np.repeat(due, count))
         beginning = fork.get_state() if self.iterations > 1 else {}
-        wishes = [self._wish(now, int(row)) for row in due]
-        lived = [now.history.lived[row] for row in due]
+        bonuses = [self._bonus(now, int(row)) for row in due]
+        memories = [now.history.memories[row] for row in due]
         kept = [self._rest(now, int(row)) for row in due]
         proposals = [self._start(rest) for rest in kept]
         best: list[np.ndarray | None] = list(kept)
@@ -262,7 +262,7 @@ class Planner:
                 for place, row in enumerate(due)
             ]
             every = np.concatenate(drawn)
-            found = imagine(fork, every, self.scoring, wishes, lived).reshape(-1, count)
+            found = imagine(fork, every, self.scoring, bonuses, memories).reshape(-1, count)
             for place, (sequences, worth) in enumerate(zip(drawn, found, strict=True)):
                 first = int(worth.argmax())
                 if worth[first] > scores[place] or best[place] is None:

@@ -10,7 +10,7 @@ import numpy as np
 from worldgpt_env.model.batch import State
 from worldgpt_env.simulator import Simulator, SimulatorStep
 
-from .recall import Lived, Unmet, put_right, recall
+from .episodic_memory import EpisodicMemory, NoveltyTracker, override, recall
 from .subgoals import Subgoal
 
 Value = Callable[[Simulator, State], np.ndarray]
@@ -18,7 +18,7 @@ Value = Callable[[Simulator, State], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Wish:
+class SubgoalBonus:
     """A subgoal beside the reward, and what reaching it at once is worth."""
 
     subgoal: Subgoal
@@ -49,37 +49,37 @@ def imagine(
     simulator: Simulator,
     sequences: np.ndarray,
     scoring: Scoring,
-    wishes: Sequence[Wish | None],
-    lived: Sequence[Lived],
+    bonuses: Sequence[SubgoalBonus | None],
+    memories: Sequence[EpisodicMemory],
 ) -> np.ndarray:
     """Live through one sequence per row and return the scores, ``(N,)`` float64.
 
     A score is the discounted sum of the rewards and novelties less the uncertainties, until the
-    episode ends; the value of the last state of those that do not; and for a wish its worth times
+    episode ends; the value of the last state of those that do not; and for a bonus its worth times
     the best discounted match on the way, so that to reach it sooner is better.
 
     Args:
         simulator: a fork, which is stepped.
         sequences: ``(N, H)`` or ``(N, H, parts)`` actions.
         scoring: what counts, and how much.
-        wishes: one per block of ``N / len(wishes)`` rows.
-        lived: likewise, what the episode has met.
+        bonuses: one per block of ``N / len(bonuses)`` rows.
+        memories: likewise, what the episode has met.
     """
     rows = len(sequences)
     score, reached = np.zeros(rows), np.zeros(rows)
     live, factor = np.ones(rows, bool), 1.0
-    unmet = Unmet(lived, rows) if scoring.novelty else None
+    unmet = NoveltyTracker(memories, rows) if scoring.novelty else None
     for time in range(sequences.shape[1]):
         actions = np.ascontiguousarray(sequences[:, time])
-        known = recall(simulator, actions, lived) if scoring.recall else {}
+        known = recall(simulator, actions, memories) if scoring.recall else {}
         step = simulator.step(actions)
-        goes_on = put_right(simulator, known)
+        goes_on = override(simulator, known)
         gain = _gain(step, goes_on, scoring.penalty)
         if unmet is not None:
             gain += scoring.novelty * unmet(simulator.state)
         score += np.where(live, factor * gain, 0.0)
-        if any(wish is not None for wish in wishes):
-            match = factor * _matches(simulator, simulator.state, wishes)
+        if any(bonus is not None for bonus in bonuses):
+            match = factor * _matches(simulator, simulator.state, bonuses)
             reached = np.where(live, np.maximum(reached, match), reached)
         live &= goes_on | ~(step.terminated | step.truncated)
         factor *= scoring.discount
@@ -102,13 +102,15 @@ def _gain(step: SimulatorStep, goes_on: np.ndarray, penalty: float) -> np.ndarra
     return reward - penalty * np.where(goes_on, 0.0, step.uncertainty)
 
 
-def _matches(simulator: Simulator, state: State, wishes: Sequence[Wish | None]) -> np.ndarray:
-    """Return what each row has of the worth of its wish, ``(N,)`` float64."""
-    block = simulator.num_envs // len(wishes)
+def _matches(
+    simulator: Simulator, state: State, bonuses: Sequence[SubgoalBonus | None]
+) -> np.ndarray:
+    """Return what each row has of the worth of its bonus, ``(N,)`` float64."""
+    block = simulator.num_envs // len(bonuses)
     found = np.zeros(simulator.num_envs)
-    for number, wish in enumerate(wishes):
-        if wish is not None:
+    for number, bonus in enumerate(bonuses):
+        if bonus is not None:
             rows = slice(number * block, (number + 1) * block)
             part = {modality: codes[rows] for modality, codes in state.items()}
-            found[rows] = wish.worth * wish.subgoal.match(simulator.model, part)
+            found[rows] = bonus.worth * bonus.subgoal.match(simulator.model, part)
     return found

@@ -21,7 +21,7 @@ class PlannerState:
         age: ``(N,)`` int64, steps of it that were taken.
         step: ``(N,)`` int64, steps of the episode that were taken.
         score: ``(N,)`` float64, of the plan when it was made.
-        agendas: what each row is after, for planners that have subgoals.
+        queues: what each row is after, for planners that have subgoals.
     """
 
     history: History
@@ -29,7 +29,7 @@ class PlannerState:
     age: np.ndarray
     step: np.ndarray
     score: np.ndarray
-    agendas: tuple[Any, ...] = ()
+    queues: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -44,7 +44,7 @@ class PlannerState:
             self.age[place],
             self.step[place],
             self.score[place],
-            tuple(self.agendas[row] for row in place) if self.agendas else (),
+            tuple(self.queues[row] for row in place) if self.queues else (),
         )
 
 

@@ -131,6 +131,6 @@ def text_spec(model: WorldGPT) -> TextSpec:
     if not isinstance(spec, TextSpec):
         raise ProposalError(
             f"the world {model.config.world!r} has no words, so a goal cannot be told in words; "
-            "use a WayProposer with a state to reach."
+            "use a WaypointProposer with a state to reach."
         )
     return spec

@@ -12,11 +12,11 @@ import pytest
 import soundfile
 from films import click, copy_from, flash, number, numbers, set_edits, set_matrix, write_film
 
+from worldgpt_env.training.worldnet.builders.footage import Footage
 from worldgpt_env.training.worldnet.format.decode import decode_video
 from worldgpt_env.training.worldnet.format.gate import MediaError, MediaLimits
-from worldgpt_env.training.worldnet.format.media import read_video, write_audio
+from worldgpt_env.training.worldnet.format.media import read_audio, read_video, write_audio
 from worldgpt_env.training.worldnet.format.video import CONTAINERS, VideoReader
-from worldgpt_env.training.worldnet.making.footage import Footage
 
 TENTHS = [n / 10 for n in range(40)]
 GAPS = [0, 0.1, 0.2, 0.3, 2.0, 2.1, 2.2, 2.3]  # most of the time nothing new is shown
@@ -179,6 +179,26 @@ def test_a_truncated_film_is_refused_at_every_length(
         half.write_bytes(data[:end])
         with pytest.raises(MediaError, match="breaks off|no whole recording"):
             footage(half)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "behind", [b"\xff" * 99, b"\x00" * 20, np.random.default_rng(0).bytes(500)]
+)
+def test_what_lies_behind_a_whole_film_does_not_matter(
+    tmp_path: Path, suffix: str, behind: bytes
+) -> None:
+    path = write_film(tmp_path / f"a{suffix}", TENTHS, sound=click(4, 1))
+    path.write_bytes(path.read_bytes() + behind)
+    assert numbers(footage(path).film(0, 4, 4, 96)) == [9, 19, 29, 39]
+
+
+def test_what_lies_behind_a_whole_wav_does_not_matter(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", click(1, 0.5)[:, None], films.SOUND_RATE)
+    whole = read_audio(tmp_path, "a.wav").samples
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data + b"ID3\x03" + b"\xff" * 99)
+    assert (read_audio(tmp_path, "a.wav").samples == whole).all()
 
 
 def test_a_truncated_live_film_is_refused(tmp_path: Path) -> None:

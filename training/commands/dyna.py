@@ -7,16 +7,16 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
+from ..options import ALGORITHM, add_options, options_of
 from ..results_io import Figures, to_json
-from .options import ALGORITHMS, add_options, options_of
 
-WORLD, NUMERIC = "dyna.DynaConfig", "numeric.dyna.NumericDynaConfig"
+WORLD, NUMERIC = "dyna.DynaConfig", "numeric.config.NumericDynaConfig"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of both uses."""
     parser.add_argument("--env", metavar="ID", help="any Gymnasium environment, as CartPole-v1")
-    add_options(parser, WORLD, {"algo": ALGORITHMS}, required=False)
+    add_options(parser, WORLD, {"algo": ALGORITHM}, required=False)
     shared = {option.name for option in options_of(WORLD)}
     own = [option.name for option in options_of(NUMERIC) if option.name in shared]
     add_options(parser, NUMERIC, dict.fromkeys(own), required=False)

@@ -7,8 +7,8 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
+from ..options import ALGORITHM, SET, WORLD, add_options, options_of
 from ..results_io import Figures, show
-from .options import ALGORITHMS, SET, WORLD, add_options, options_of
 
 POLICY, FIDELITY = "policy_evaluation.EvaluateConfig", "evaluation.fidelity.FidelityConfig"
 
@@ -16,7 +16,7 @@ POLICY, FIDELITY = "policy_evaluation.EvaluateConfig", "evaluation.fidelity.Fide
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of both uses."""
     add_options(
-        parser, POLICY, {"algo": ALGORITHMS, "settings": SET, "world": WORLD}, required=False
+        parser, POLICY, {"algo": ALGORITHM, "settings": SET, "world": WORLD}, required=False
     )
     add_options(parser, FIDELITY, {"model": None}, required=False)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..options import Settings, add_options
 from ..parsers import LateParser
 from ..results_io import Figures, show, to_json
-from .options import Settings, add_options
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,10 @@ class Command:
 
     Attributes:
         sentence: what it does.
-        function: module below ``training`` and function, as ``"train.train"``.
-        config: the configuration that it takes, a class of the same module; none by default.
+        function: module below ``training`` and function, as ``"train.train"``. A module of
+            ``commands`` is named alone: it has ``add_arguments(parser)`` and ``run(**options)``.
+        config: the configuration that it takes, a class of the same module or of the module that
+            stands before its name; none by default.
         settings: of the options, see :func:`~.options.add_options`.
         table: module and function of the text that is printed of what it returns; by default its
             figures are printed line by line.
@@ -42,38 +44,27 @@ class Command:
     @property
     def reference(self) -> str:
         """Module and class of the configuration."""
+        if "." in self.config:
+            return self.config
         return f"{self.function.rpartition('.')[0]}.{self.config}"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options."""
-        if self.config:
+        if "." not in self.function:
+            part_of(f"commands.{self.function}.add_arguments")(parser)
+        elif self.config:
             add_options(parser, self.reference, self.settings)
 
     def run(self, **options: Any) -> Figures:
         """Call the function, print what it returns, and return that for ``--json``."""
+        if "." not in self.function:
+            return dict(part_of(f"commands.{self.function}.run")(**options))
         arguments = [part_of(self.reference)(**options)] if self.config else []
         result = part_of(self.function)(*arguments)
         if self.table:
             print(part_of(self.table)(result))
             return dict(to_json(result))
         return show(result)
-
-
-@dataclass(frozen=True)
-class OwnCommand:
-    """A command with a module of this folder: ``add_arguments(parser)`` and ``run(**options)``."""
-
-    sentence: str
-    module: str
-    light: bool = False
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options."""
-        part_of(f"commands.{self.module}.add_arguments")(parser)
-
-    def run(self, **options: Any) -> Figures:
-        """Run the command and return its figures."""
-        return dict(part_of(f"commands.{self.module}.run")(**options))
 
 
 def part_of(reference: str) -> Callable[..., Any]:
@@ -85,7 +76,7 @@ def part_of(reference: str) -> Callable[..., Any]:
     return found
 
 
-def add_commands(commands: Any, table: Mapping[str, Command | OwnCommand]) -> dict[str, LateParser]:
+def add_commands(commands: Any, table: Mapping[str, Command]) -> dict[str, LateParser]:
     """Add commands and return their parsers by name.
 
     Args:

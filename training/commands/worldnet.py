@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..options import LIST, names, numbers
 from ..parsers import LateParser
-from .options import names, numbers
-from .table import Command, OwnCommand, add_commands
+from .table import Command, add_commands
 
 
 def recipe(text: str) -> tuple[str, tuple[Path, ...]]:
@@ -19,17 +19,16 @@ def recipe(text: str) -> tuple[str, tuple[Path, ...]]:
     return name, tuple(Path(folder) for folder in names(folders))
 
 
-LIST = {"nargs": None, "action": "store", "const": None}
-NAMES = LIST | {"type": names, "metavar": "A,B"}
-NUMBERS = LIST | {"type": numbers, "metavar": "1,2"}
+NAME_LIST = LIST | {"type": names, "metavar": "A,B"}
+NUMBER_LIST = LIST | {"type": numbers, "metavar": "1,2"}
 MODELS = {"flags": (), "metavar": "MODEL"}
 
-COMMANDS: dict[str, Command | OwnCommand] = {
-    "inspect": OwnCommand(
+WORLDNET_COMMANDS: dict[str, Command] = {
+    "inspect": Command(
         "what a WorldNet folder holds: splits, modalities, compositions, broken files",
         "worldnet_inspect",
     ),
-    "build": OwnCommand(
+    "build": Command(
         "make a WorldNet folder from recordings or from the annotations of data sets",
         "worldnet_build",
     ),
@@ -37,7 +36,7 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "judge a model on all combinations of modalities, beside its baselines",
         "worldnet.combination_evaluation.evaluate_combinations",
         "CombinationsConfig",
-        {"models": MODELS, "scenarios": NAMES, "known": NAMES, "modalities": NAMES},
+        {"models": MODELS, "scenarios": NAME_LIST, "known": NAME_LIST, "modalities": NAME_LIST},
         "evaluation.report.report",
     ),
     "sequences": Command(
@@ -46,10 +45,10 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "SequencesConfig",
         {
             "models": MODELS,
-            "scenarios": NAMES,
-            "steps": NUMBERS,
-            "open_steps": NUMBERS,
-            "readings": NAMES,
+            "scenarios": NAME_LIST,
+            "steps": NUMBER_LIST,
+            "open_steps": NUMBER_LIST,
+            "readings": NAME_LIST,
         },
         "evaluation.sequence_results.report",
     ),
@@ -57,7 +56,7 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "put the figures of several evaluations side by side",
         "evaluation.comparison.compare",
         "CompareConfig",
-        {"files": {"flags": (), "metavar": "FILE"}, "names": NAMES},
+        {"files": {"flags": (), "metavar": "FILE"}, "names": NAME_LIST},
         "evaluation.comparison.report",
     ),
     "curves": Command(
@@ -75,4 +74,4 @@ def add_worldnet(commands: Any) -> LateParser:
     text = "transitions as media files: inspect, build, evaluate"
     parser = commands.add_parser("worldnet", help=text, description=text)
     inner = parser.add_subparsers(required=True, metavar="WHAT", parser_class=LateParser)
-    return add_commands(inner, COMMANDS)["evaluate"]
+    return add_commands(inner, WORLDNET_COMMANDS)["evaluate"]

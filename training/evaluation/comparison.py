@@ -152,10 +152,10 @@ def _compare(first: Stored, second: Stored) -> Comparison:
         groups[group] = {name: {} for name in first[group] if name in second[group]}
         for name, found in groups[group].items():
             for figure in KEPT_DRAWS:
-                sides = [part[group][name].get(figure) for part in (first, second)]
+                one, other = (part[group][name].get(figure) for part in (first, second))
                 draws = [part["draws"].get(name, {}).get(figure) for part in (first, second)]
                 bounds = _over_episodes(draws, paired) if group == "classes" else None
-                found[figure] = _difference(*sides, bounds, same)
+                found[figure] = _difference(one, other, bounds, same)
     return Comparison(paired, same, groups)
 
 
@@ -163,9 +163,9 @@ def _difference(
     one: Stored | None, other: Stored | None, episodes: Bounds | None, same_models: bool
 ) -> Difference:
     """Return the difference of two stored estimates, with its bounds over models."""
-    values = [None if part is None else part["value"] for part in (one, other)]
+    first, second = (None if part is None else part["value"] for part in (one, other))
     if one is None or other is None:
-        return Difference(*values)
+        return Difference(first, second)
     models = None
     if min(len(one["each"]), len(other["each"])) > 1:
         if same_models:
@@ -173,7 +173,7 @@ def _difference(
         else:
             over = difference_interval(one["each"], other["each"])
         models = over.low, over.high
-    return Difference(*values, other["value"] - one["value"], episodes, models)
+    return Difference(first, second, other["value"] - one["value"], episodes, models)
 
 
 def _over_episodes(draws: Sequence[Sequence[float | None] | None], paired: bool) -> Bounds | None:

@@ -54,7 +54,7 @@ class FidelityConfig:
 
 @dataclass(frozen=True)
 class FidelityResult(Result):
-    """Scores by name; ``@h`` in a name: ``h`` steps in open loop from one real state."""
+    """MetricValues by name; ``@h`` in a name: ``h`` steps in open loop from one real state."""
 
     model: str
     world: str
@@ -158,7 +158,7 @@ class Pairs:
 
     def exact(self, among: np.ndarray | None = None) -> Score:
         """Return the share of pairs whose codes are all right."""
-        return _shares(self.right.all((1, 2)), self.same.all((1, 2)), among)
+        return _shares(np.all(self.right, (1, 2)), np.all(self.same, (1, 2)), among)
 
     def changed(self) -> np.ndarray:
         """Return which next states differ from their states in anything at all, ``(N,)`` bool."""
@@ -183,12 +183,12 @@ def _shares(right: np.ndarray, same: np.ndarray, among: np.ndarray | None = None
 
 def _picture_scores(pairs: Pairs) -> dict[str, Score]:
     """Return the scores of images, or of the frames of a video."""
-    name, cells = str(pairs.modality), pairs.same.all(-1)  # (N, C)
+    name, right, same = str(pairs.modality), np.all(pairs.right, -1), np.all(pairs.same, -1)
     errors = pairs.compare(lambda *pictures: {"errors": metrics.frame_errors(*pictures)})["errors"]
     scores = {
         f"{name} exact": pairs.exact(),
         f"{name} exact, changed": pairs.exact(pairs.changed()),
-        f"{name} cells right, changed": _shares(pairs.right.all(-1), cells, ~cells),
+        f"{name} cells right, changed": _shares(right, same, ~same),
         **_pixel_scores(name, errors),
     }
     video = pairs.modality is Modality.VIDEO
@@ -209,20 +209,20 @@ def _pixel_scores(name: str, errors: Compared[np.ndarray]) -> dict[str, Score]:
 def _audio_scores(pairs: Pairs) -> dict[str, Score]:
     stereo = pairs.observations.shape[-1] == 2
 
-    def heard(prediction: np.ndarray, *_: np.ndarray) -> metrics.Scores:
+    def heard(prediction: np.ndarray, *_: np.ndarray) -> metrics.MetricValues:
         level = {"level": metrics.loudness(prediction)}
         return level | {"balance": metrics.balance(prediction)} if stereo else level
 
     found, rows = pairs.compare(heard), pairs.predictions
-    real, before = (
+    real, previous = (
         metrics.loudness(pairs.observations[steps]) for steps in (rows.next_state, rows.state)
     )
-    loudest = max(float(real.max()), float(before.max()))
-    begun = metrics.onsets(real, before, loudest)
+    loudest = max(float(real.max()), float(previous.max()))
+    begun = metrics.onsets(real, previous, loudest)
     scores = {
         "audio exact": pairs.exact(),
         "audio onset F1": found["level"].reduce(
-            lambda level: metrics.f1(metrics.onsets(level, before, loudest), begun),
+            lambda level: metrics.f1(metrics.onsets(level, previous, loudest), begun),
             int(begun.sum()),
         ),
         "audio level error (dB)": found["level"].reduce(
@@ -277,7 +277,7 @@ def _signal_scores(data: TransitionStore, predictions: Predictions) -> dict[str,
     ranked = metrics.ranking(predictions.uncertainty, wrong)
     return {
         "reward F1": Score(guess.f1, same.f1, rows=guess.events),
-        "reward error": Score(*errors),
+        "reward error": Score(errors[0], errors[1]),
         "end F1": Score(ends, never, rows=int(ended.sum())),
         "uncertainty ranks errors": Score(ranked, None, rows=int(wrong.sum())),
     }

@@ -35,8 +35,8 @@ FRAMES, BANDS = 8, 16  # of the spectra that sounds are compared by
 PSNR, SSIM = "PSNR (dB)", "SSIM"
 DECIBELS = 10 / math.log(10)  # of one natural logarithm
 
-Scores = dict[str, np.ndarray]
-ObservationMetrics = Callable[[np.ndarray, np.ndarray, np.ndarray], Scores]
+MetricValues = dict[str, np.ndarray]
+ObservationMetrics = Callable[[np.ndarray, np.ndarray, np.ndarray], MetricValues]
 """From predictions, next states and states ``(N, *shape)`` to ``(N, ...)`` per metric."""
 
 
@@ -96,7 +96,7 @@ def psnr(square_error: float) -> float:
 
 
 def changed_pixels(next_state: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """Return where pictures ``(N, H, W, 3)`` uint8 differ visibly, ``(N, H, W)`` bool."""
+    """Return where pictures ``(..., H, W, 3)`` uint8 differ visibly, ``(..., H, W)`` bool."""
     return np.abs(next_state.astype(np.int16) - state).max(-1) > CHANGED_PIXEL
 
 
@@ -107,13 +107,11 @@ def frame_errors(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarr
     changed, and the number of these pixels. The arguments are images ``(N, H, W, 3)`` uint8, or the
     frames of videos ``(N, frames, H, W, 3)``.
     """
-    guess, real, before = (x.reshape(-1, *x.shape[-3:]) for x in (prediction, next_state, state))
-    moved = changed_pixels(real, before)  # (M, H, W)
-    error = guess.astype(np.float32) - real  # (M, H, W, 3)
-    square = np.square(error).mean((1, 2, 3), dtype=np.float64)
-    absolute = (np.abs(error).mean(-1) * moved).sum((1, 2))
-    errors = np.stack([square, absolute, moved.sum((1, 2))], 1)
-    return errors.reshape(*next_state.shape[:-3], 3)
+    changed = changed_pixels(next_state, state)  # (..., H, W)
+    error = prediction.astype(np.float32) - next_state  # (..., H, W, 3)
+    square = np.square(error).mean((-3, -2, -1), dtype=np.float64)
+    absolute = (np.abs(error).mean(-1) * changed).sum((-2, -1))
+    return np.stack([square, absolute, changed.sum((-2, -1))], -1)
 
 
 def foreground_error(errors: np.ndarray) -> float | None:
@@ -145,20 +143,23 @@ def _smooth(pictures: Tensor) -> Tensor:
     return functional.conv2d(across, weights.view(1, 1, -1, 1))
 
 
-def picture_metrics(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray) -> Scores:
+def picture_metrics(
+    prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray
+) -> MetricValues:
     """Return squared error and similarity on the pixels that changed, ``(N, 2)`` pairs each.
 
     The arguments are those of :func:`frame_errors`; a clip is compared frame by frame.
     """
-    guess, real, before = (x.reshape(-1, *x.shape[-3:]) for x in (prediction, next_state, state))
-    moved = changed_pixels(real, before)  # (M, H, W)
-    square = np.square(guess.astype(np.float32) - real).mean(-1)
+    changed = changed_pixels(next_state, state)  # (..., H, W)
+    square = np.square(prediction.astype(np.float32) - next_state).mean(-1)
+    frames = (x.reshape(-1, *x.shape[-3:]) for x in (prediction, next_state))
+    alike = ssim_map(*frames).reshape(changed.shape)
 
     def sums(pixels: np.ndarray) -> np.ndarray:
         return pixels.reshape(len(prediction), -1).astype(np.float64).sum(1)
 
-    pixels = {PSNR: square * moved, SSIM: ssim_map(guess, real) * moved}
-    return {name: np.stack([sums(part), sums(moved)], 1) for name, part in pixels.items()}
+    pixels = {PSNR: square * changed, SSIM: alike * changed}
+    return {name: np.stack([sums(part), sums(changed)], 1) for name, part in pixels.items()}
 
 
 def loudness(audio: np.ndarray) -> np.ndarray:
@@ -186,7 +187,7 @@ def sound_metrics(spec: AudioSpec) -> ObservationMetrics:
     """Return the function that gives the error of log-mel energies in dB of sounds of ``spec``."""
     spectrum = Spectrum(spec, FRAMES, BANDS)
 
-    def metrics(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray) -> Scores:
+    def metrics(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray) -> MetricValues:
         guess, real = (spectrum.features(torch.from_numpy(x)) for x in (prediction, next_state))
         error = (guess - real).abs().flatten(1).mean(1).numpy() * DECIBELS
         return {"log-mel error (dB)": np.stack([error, np.ones_like(error)], 1)}
@@ -194,7 +195,7 @@ def sound_metrics(spec: AudioSpec) -> ObservationMetrics:
     return metrics
 
 
-def word_metrics(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray) -> Scores:
+def word_metrics(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray) -> MetricValues:
     """Return the right words among all that are there or predicted, and among those that changed.
 
     The arguments are ids ``(N, slots)``; 0 is an empty slot.
@@ -211,7 +212,7 @@ def number_metrics(spec: VectorSpec) -> ObservationMetrics:
     """Return the function that gives the error of numbers of ``spec``, as a share of the range."""
     span = np.subtract(spec.high, spec.low)
 
-    def metrics(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray) -> Scores:
+    def metrics(prediction: np.ndarray, next_state: np.ndarray, state: np.ndarray) -> MetricValues:
         error = np.abs(prediction - next_state) / span  # (N, n)
         return {"number error": np.stack([error.sum(1), np.full(len(error), len(span))], 1)}
 

@@ -13,12 +13,12 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.modalities import Modality
 
 from ..results_io import Result
-from .metrics import ObservationMetrics, Scores
+from .metrics import MetricValues, ObservationMetrics
 
 CHUNK = 256
 """Rows that are decoded at once."""
 
-Value = TypeVar("Value")
+Item = TypeVar("Item")
 Other = TypeVar("Other")
 
 
@@ -33,18 +33,18 @@ class Score(Result):
 
 
 @dataclass(frozen=True)
-class Compared(Generic[Value]):
+class Compared(Generic[Item]):
     """The same of model, copy and codec, see :class:`Score`: as ``(N, ...)`` of a metric."""
 
-    model: Value
-    copy: Value
-    codec: Value
+    model: Item
+    copy: Item
+    codec: Item
 
-    def map(self, function: Callable[[Value], Other]) -> Compared[Other]:
+    def map(self, function: Callable[[Item], Other]) -> Compared[Other]:
         """Return ``function`` of each."""
         return Compared(function(self.model), function(self.copy), function(self.codec))
 
-    def reduce(self, function: Callable[[Value], float | None], rows: int) -> Score:
+    def reduce(self, function: Callable[[Item], float | None], rows: int) -> Score:
         """Return ``function`` of each as the score of ``rows``."""
         return Score(function(self.model), function(self.copy), function(self.codec), rows)
 
@@ -90,7 +90,7 @@ class ObservationScorer:
             for name, values in self._score(rows, codes).items()
         }
 
-    def _score(self, rows: np.ndarray, codes: Tensor | None) -> Scores:
+    def _score(self, rows: np.ndarray, codes: Tensor | None) -> MetricValues:
         """Return the metrics of ``codes``, or of copying, in chunks."""
         parts = []
         for first in range(0, len(rows), CHUNK):

@@ -62,11 +62,12 @@ def heat_maps(
         untrained: names of the combinations that training never met.
     """
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     names = [name.split(">") for name in next(iter(maps.values()))]
     rows, columns = (_ordered([name[side] for name in names]) for side in (0, 1))
     size = (2.2 + 1.05 * len(columns), len(maps) * (1.4 + 0.42 * len(rows)))
-    figure = Figure(size, layout="constrained", facecolor="white")
+    figure = Figure(size, layout=ConstrainedLayoutEngine(h_pad=0.15, w_pad=0.1))
     for axes, (title, values) in zip(
         figure.subplots(len(maps), squeeze=False)[:, 0], maps.items(), strict=True
     ):
@@ -151,10 +152,12 @@ def line_plots(panels: Sequence[Panel], across: str, down: str) -> Figure:
         down: what the vertical axes show.
     """
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure((4.6 * columns, 2.8 * rows + 0.3), layout="constrained", facecolor="white")
+    size = (4.6 * columns, 2.8 * rows + 0.3)
+    figure = Figure(size, layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.15))
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for panel, axes in zip(panels, grid, strict=False):  # an odd number leaves one empty
         for number, (name, lines) in enumerate(panel.lines.items()):

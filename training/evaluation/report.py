@@ -195,7 +195,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
 
 def write_scalars(result: EvaluationResult, folder: Path) -> None:
     """Write a scalar per class and per combination; the step is the number of the model."""
-    groups = {"classes": result.classes, "combinations": result.combinations}
+    groups: dict[str, Any] = {"classes": result.classes, "combinations": result.combinations}
     with SummaryWriter(str(folder)) as writer:
         for group, parts in groups.items():
             for name, part in parts.items():

@@ -275,11 +275,11 @@ def _merge(parts: Sequence[OutputScores]) -> dict[str, Score]:
     merged = {}
     for name in dict.fromkeys(name for part in parts for name in part.decoded):
         own = [part.decoded[name] for part in parts if name in part.decoded]
-        means = (
+        model, copy, codec = (
             average(name, np.concatenate([getattr(pairs, who) for pairs in own]))
             for who in ("model", "copy", "codec")
         )
-        merged[name] = Score(*means, rows=sum(len(pairs.model) for pairs in own))
+        merged[name] = Score(model, copy, codec, sum(len(pairs.model) for pairs in own))
     return merged
 
 

@@ -137,5 +137,7 @@ class EncodedSamples:
         cls, model: WorldGPT, samples: Samples, modalities: Sequence[Modality]
     ) -> EncodedSamples:
         """Encode ``modalities`` of ``samples`` with the codecs of ``model``."""
-        sides = [EncodedStates.of(model, samples, modalities, shift) for shift in (0, 1)]
-        return cls(samples, *sides, samples.actions(model.action_spec))
+        state, next_state = (
+            EncodedStates.of(model, samples, modalities, shift) for shift in (0, 1)
+        )
+        return cls(samples, state, next_state, samples.actions(model.action_spec))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +26,10 @@ from worldgpt_env.worlds import GymWorld, World, make_world
 from .agent_state import load_agent, save_agent, set_policy
 from .agents import PARTS, DreamAgent, PpoRecipe, recipe_for
 from .candidates import Candidate, Candidates
+from .config import NumericDynaConfig
 from .experience import RealSteps, StepRecorder
 from .judge import judge_policy
 from .player import Chooser, CoherentRandom, PolicyChooser, RealPlayer
-
-if TYPE_CHECKING:
-    from .dyna import NumericDynaConfig
 
 LONG = 1_000
 """The time limit that is assumed of a world without one."""

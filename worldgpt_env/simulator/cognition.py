@@ -143,13 +143,13 @@ class Cognition:
         self,
         state: State,
         action: Tensor,
-        following: State,
+        next_state: State,
         rows: Tensor,
         present: Presence | None,
     ) -> None:
         """Remember a step of the ``rows`` ``(N,)`` bool that made it."""
         if self.memory is not None:
-            self.memory.write(state, action, following, rows, present)
+            self.memory.write(state, action, next_state, rows, present)
 
     def amend(self, state: State, present: Presence) -> None:
         """Let the states now be what the last steps led to, in case someone has put them there."""

@@ -112,14 +112,14 @@ class StartStates:
         Args:
             store: the encoded recording; the last time step of each episode is left out.
             limit: states that are kept: the first of each episode, then those on the way to a
-                reward (see :attr:`leading`), then others, at random.
+                reward (see :attr:`pre_reward`), then others, at random.
             seed: of that random choice.
         """
         rows = store.begins.numpy()
         shuffled = np.random.default_rng(seed).permutation(len(rows))
         places = torch.stack([store.episode, store.step], 1).numpy()[rows]  # (N, 2)
         best = _best(store.reward.numpy()[rows])
-        rank = np.where(places[:, 1] == 0, 0, np.where(_leading(places, best), 1, 2))
+        rank = np.where(places[:, 1] == 0, 0, np.where(_before_reward(places, best), 1, 2))
         order = shuffled[np.argsort(rank[shuffled], kind="stable")][:limit]
         chosen = store.select(torch.from_numpy(rows[np.sort(order)]))
         return cls(
@@ -132,7 +132,7 @@ class StartStates:
         )
 
     @cached_property
-    def paid(self) -> np.ndarray:
+    def rewarding(self) -> np.ndarray:
         """Indices of the states whose step was paid at least half of the most that any was.
 
         Raises:
@@ -151,11 +151,13 @@ class StartStates:
         return best
 
     @cached_property
-    def leading(self) -> np.ndarray:
+    def pre_reward(self) -> np.ndarray:
         """Indices of the states that led to a paid one within 64 recorded steps, it included."""
         paid = np.zeros(len(self), bool)
-        paid[self.paid] = True
-        return np.flatnonzero(_leading(torch.stack([self.episode, self.step], 1).numpy(), paid))
+        paid[self.rewarding] = True
+        return np.flatnonzero(
+            _before_reward(torch.stack([self.episode, self.step], 1).numpy(), paid)
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> StartStates:
@@ -231,7 +233,7 @@ class StartStates:
 
         Args:
             kind: ``"first"`` (first moments of episodes), ``"visited"`` (any moment), ``"mixed"``
-                (either, evenly), or ``"rewarded"`` (first moments and :attr:`leading` ones,
+                (either, evenly), or ``"rewarded"`` (first moments and :attr:`pre_reward` ones,
                 evenly).
             keys: ``(B,)`` one random key per row.
 
@@ -250,7 +252,7 @@ class StartStates:
         else:
             from_first = np.full(len(draws), kind == "first")
         if kind == "rewarded":
-            drawn = self.leading[(draws * len(self.leading)).astype(np.int64)]
+            drawn = self.pre_reward[(draws * len(self.pre_reward)).astype(np.int64)]
         else:
             drawn = (draws * len(self)).astype(np.int64)
         if not from_first.any():
@@ -265,7 +267,7 @@ def _best(rewards: np.ndarray) -> np.ndarray:
     return (told >= most / 2) & (most > 0)
 
 
-def _leading(places: np.ndarray, paid: np.ndarray) -> np.ndarray:
+def _before_reward(places: np.ndarray, paid: np.ndarray) -> np.ndarray:
     """Return which of N moments come to a ``paid`` one of their episode in time, ``(N,)`` bool.
 
     Args:

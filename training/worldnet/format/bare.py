@@ -18,7 +18,7 @@ from worldgpt_env.model.modalities import (
     VideoSpec,
 )
 
-from .annotation import StateFiles, WorldNetError
+from .annotation import FLOAT32, StateFiles, WorldNetError
 from .description import WorldNetDescription
 from .folder import WorldNetFolder
 
@@ -68,6 +68,6 @@ def _vector(states: Iterable[StateFiles]) -> VectorSpec:
     length = Counter(map(len, vectors)).most_common(1)[0][0]
     values = np.array([vector for vector in vectors if len(vector) == length])  # (N, length)
     low, high = values.min(0), values.max(0)
-    high = np.where(high > low, high, low + np.maximum(1, np.abs(low)))
+    high = np.where(high > low, high, np.minimum(low + np.maximum(1, np.abs(low)), FLOAT32))
     names = tuple(f"number {number}" for number in range(length))
     return VectorSpec(names, tuple(low.tolist()), tuple(high.tolist()))

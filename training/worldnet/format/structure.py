@@ -15,6 +15,7 @@ from .gate import MediaError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8"
+SEGMENT = b"\x18\x53\x80\x67"
 _MARK = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # not those in the pixels
 TRUNCATED = "breaks off in the middle of a part: it is truncated or damaged."
 
@@ -61,7 +62,9 @@ def _check_boxes(name: str, file: BinaryIO, end: int) -> None:
     while place + 8 <= end:
         file.seek(place)
         header = file.read(16)
-        (size,) = struct.unpack_from(">I", header)
+        size, kind = struct.unpack_from(">I4s", header)
+        if not kind.isascii() or not kind.decode().isprintable():
+            return  # no name: what follows belongs to no film
         if size == 1 and len(header) == 16:
             (size,) = struct.unpack_from(">Q", header, 8)
         if 0 < size < 8:
@@ -91,7 +94,10 @@ def _check_elements(name: str, file: BinaryIO, end: int) -> None:
             raise MediaError(name, TRUNCATED)
         bits = 7 * sized
         size = int.from_bytes(digits) & ((1 << bits) - 1)
-        place += named + sized + (0 if size == (1 << bits) - 1 else size)
+        known = size != (1 << bits) - 1
+        place += named + sized + (size if known else 0)
+        if known and header[:named] == SEGMENT:
+            break  # all of the film; what follows belongs to none
     if place > end:
         raise MediaError(name, TRUNCATED)
 
@@ -108,7 +114,7 @@ def check_wave(name: str, file: BinaryIO) -> None:
         raise MediaError(
             name, f"has {end} of the {promised} bytes that its header names: it is truncated."
         )
-    while place + 8 <= end:
+    while place + 8 <= (promised if promised > 12 else end):  # what follows belongs to no sound
         file.seek(place)
         kind, size = struct.unpack("<4sI", file.read(8))
         if kind == b"data":

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import AudioSpec, Modality
 
+from ...balanced import balanced_rows
 from .annotation import StateFiles, WorldNetError, WorldNetTransition
 from .bare import describe
 from .fitting import Fitter
@@ -74,17 +75,9 @@ def draw_spectrum(sound: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _choose(rows: list[WorldNetTransition], count: int, seed: int) -> list[WorldNetTransition]:
-    """Return ``count`` rows by scenario, as many of each as there are or are due."""
-    generator = np.random.default_rng(seed)
-    names = sorted({row.scenario for row in rows})
-    pools = {name: [row for row in rows if row.scenario == name] for name in names}
-    order = {name: generator.permutation(len(pool)).tolist() for name, pool in pools.items()}
-    picked: list[tuple[str, int]] = []
-    while len(picked) < min(count, len(rows)):
-        for name in names:
-            if order[name] and len(picked) < count:
-                picked.append((name, order[name].pop()))
-    return [pools[name][place] for name, place in sorted(picked)]
+    """Return at most ``count`` rows by scenario, evenly over the scenarios."""
+    chosen = balanced_rows([row.scenario for row in rows], count, seed)
+    return sorted((rows[number] for number in chosen), key=lambda row: row.scenario)
 
 
 def _draw_row(sheet: Image.Image, top: int, transition: WorldNetTransition, fitter: Fitter) -> None:

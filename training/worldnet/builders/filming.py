@@ -19,12 +19,12 @@ from worldgpt_env.model.modalities import VectorSpec
 
 from ...results_io import write_json
 from ..format.annotation import WorldNetError
-from .apart import Report, run_apart
 from .captions import Words
 from .cutting import CutConfig
 from .events import StateConfig
 from .filters import FilterConfig
 from .game import Game, Window
+from .process_pool import Report, run_apart
 from .sources import HIGHEST, LOWEST, NUMBERS, choose
 from .splits import SplitShares
 from .wild import WildConfig, build_wild

@@ -7,18 +7,32 @@ from __future__ import annotations
 
 import argparse
 import ast
+import dataclasses
+import json
 import re
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model.safe_json import parse_json
 
-ALGORITHMS: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn")}
-READINGS: dict[str, Any] = {"choices": ("raw", "reflected")}
+ALGORITHM: dict[str, Any] = {"choices": ("ppo", "a2c", "dqn"), "metavar": None}
+READING: dict[str, Any] = {"choices": ("raw", "reflected"), "metavar": None}
+LIST: dict[str, Any] = {"nargs": None, "action": "store", "const": None}  # one word, as A,B
 SET: dict[str, Any] = {"flags": ["--set"]}
-KINDS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "Path": Path}
+
+
+def whole(text: str) -> int:
+    """Return a whole number, which may be written as ``1e4``."""
+    number = float(text) if set(text) & set(".eE") else int(text)
+    if number != int(number):
+        raise ValueError(text)
+    return int(number)
+
+
+TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": whole, "float": float, "Path": Path}
 Settings = Mapping[str, Mapping[str, Any] | None]
 """Per field what ``add_argument`` is given beside what its type says; None for no option."""
 
@@ -38,6 +52,7 @@ def add_options(
     config: str,
     settings: Settings | None = None,
     required: bool = True,
+    prefix: str = "",
 ) -> None:
     """Add an option for each field of a configuration.
 
@@ -46,11 +61,13 @@ def add_options(
         config: module below ``training`` and class, as ``"train.TrainConfig"``.
         settings: of some fields; ``flags`` are other names, ``()`` makes it positional.
         required: fields without a default have to be given.
+        prefix: of the names under which the values are stored.
     """
     for option in options_of(config):
         own = (settings or {}).get(option.name, {})
         if own is not None:
-            found = _argument(option) | {"help": _help(option), "dest": option.name} | own
+            found = _argument(option) | {"help": _help(option), "dest": prefix + option.name}
+            found.update(own)
             flags = found.pop("flags", ["--" + option.name.replace("_", "-")])
             if flags and required and option.default is None:
                 found["required"] = True
@@ -60,7 +77,7 @@ def add_options(
 def options_of(config: str) -> list[Option]:
     """Return the fields of a configuration, see :func:`add_options`."""
     module, _, name = config.rpartition(".")
-    source = Path(__file__).parent.parent / f"{module.replace('.', '/')}.py"
+    source = Path(__file__).parent / f"{module.replace('.', '/')}.py"
     body = ast.parse(source.read_text("utf-8")).body
     found = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
     docs = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", ast.get_docstring(found) or "", re.M)
@@ -83,13 +100,14 @@ def _argument(option: Option) -> dict[str, Any]:
     if kind == "bool":
         negated = option.default == "True"
         return {"action": argparse.BooleanOptionalAction if negated else "store_true"}
+    metavar = option.name.upper()
+    several = {"nargs": "+", "action": Gather}
     if kind == "tuple":
-        each = KINDS[inner.partition(",")[0]]
-        return {"nargs": "+", "type": each, "action": Gather, "const": tuple}
+        each = TYPES.get(inner.partition(",")[0], str)  # the names of an enum are text
+        return several | {"const": tuple, "type": each, "metavar": metavar}
     if kind in ("dict", "Mapping"):
-        pair = {"type": assignment, "metavar": "NAME=VALUE"}
-        return {"nargs": "+", "action": Gather, "const": dict} | pair
-    return {"type": KINDS[kind]}
+        return several | {"const": dict, "type": assignment, "metavar": "NAME=VALUE"}
+    return {"type": TYPES[kind], "metavar": metavar}
 
 
 class Gather(argparse.Action):
@@ -134,6 +152,35 @@ def assignment(text: str) -> tuple[str, Any]:
         return name, parse_json(value.encode())
     except ValueError:
         return name, value
+
+
+def command_line(config: Any, bare: Sequence[str] = ()) -> list[str]:
+    """Return the options that give ``config`` where it differs from the defaults.
+
+    Args:
+        config: a configuration whose fields are options.
+        bare: fields that are paths of which only the last part is told.
+    """
+    told = []
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        default = entry.default
+        if default is dataclasses.MISSING and entry.default_factory is not dataclasses.MISSING:
+            default = entry.default_factory()
+        if value == default or dataclasses.is_dataclass(value):
+            continue
+        told.append(f"--{entry.name.replace('_', '-')} {_words(value, entry.name in bare)}")
+    return told
+
+
+def _words(value: Any, bare: bool) -> str:
+    """Return a value as it is typed."""
+    if isinstance(value, Mapping):
+        pairs = (f"{n}={v if isinstance(v, str) else json.dumps(v)}" for n, v in value.items())
+        return " ".join(map(shlex.quote, pairs))
+    if isinstance(value, tuple):
+        return " ".join(_words(part, bare) for part in value)
+    return shlex.quote(value.name if bare and isinstance(value, Path) else str(value))
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -24,9 +24,9 @@ from ..format.annotation import WorldNetError
 from ..format.description import WorldNetDescription
 from ..format.folder import WorldNetFolder
 from ..format.writer import WorldNetWriter
-from .apart import Report
 from .clips import FRAMES, RATE, SAMPLES, SIZE, Clip, record_clip
 from .game import Game
+from .process_pool import Report
 from .sources import HIGHEST, LOWEST, NUMBERS
 from .splits import split_blocks
 

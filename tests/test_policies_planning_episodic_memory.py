@@ -20,7 +20,11 @@ from worldgpt_env.policies.planning import (
     PlannerConfig,
     RandomShooting,
 )
-from worldgpt_env.policies.planning.recall import Lived, Unmet, marks
+from worldgpt_env.policies.planning.episodic_memory import (
+    EpisodicMemory,
+    NoveltyTracker,
+    state_keys,
+)
 from worldgpt_env.policies.planning.rollout import Scoring, imagine
 from worldgpt_env.simulator import Simulator, SimulatorConfig
 
@@ -99,8 +103,8 @@ def ended_at_once(model: WorldGPT) -> Callable[[], Simulator]:
     """Return a simulator in which every step ends the episode, as the model has it."""
     ending = WorldGPT.from_pretrained("doorkey")
     with torch.no_grad():
-        ending.termination_head.read.outer.weight.zero_()
-        ending.termination_head.read.outer.bias.copy_(torch.tensor([-9.0, 9.0]))
+        ending.dynamics.outcome.termination_head.read.outer.weight.zero_()
+        ending.dynamics.outcome.termination_head.read.outer.bias.copy_(torch.tensor([-9.0, 9.0]))
 
     def build() -> Simulator:
         simulator = Simulator(ending, 4, SimulatorConfig(temperature=0.0))
@@ -117,10 +121,10 @@ def test_an_end_that_did_not_come_pays_nothing_and_is_gone(
     before = {m: codes.clone() for m, codes in simulator.state.items()}
     real = {m: codes[0] for m, codes in before.items()}
     plans = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-    mark = marks(before)[0]
-    lived = Lived(frozenset([mark])).after(mark, plans[0, 0], real, mark)
+    mark = state_keys(before)[0]
+    memories = EpisodicMemory(frozenset([mark])).after(mark, plans[0, 0], real, mark)
     for recall, worth in ((False, [1, 1, 1, 1]), (True, [0, 1, 1, 1])):
-        scores = imagine(ended_at_once(), plans, Scoring(1.0, recall=recall), [None], [lived])
+        scores = imagine(ended_at_once(), plans, Scoring(1.0, recall=recall), [None], [memories])
         assert scores == pytest.approx(worth, abs=0.05)  # the second step of [0, 1] ends and pays
 
 
@@ -128,7 +132,7 @@ def test_a_moment_is_new_once(model: WorldGPT) -> None:
     simulator = Simulator(model, 2, SimulatorConfig(temperature=0.0))
     first = simulator.reset(seeds=[1, 2])
     other = {m: codes.flip(0) for m, codes in first.items()}
-    unmet = Unmet([Lived(frozenset([mark])) for mark in marks(first)], 2)
+    unmet = NoveltyTracker([EpisodicMemory(frozenset([mark])) for mark in state_keys(first)], 2)
     assert unmet(first).tolist() == [False, False]
     assert unmet(other).tolist() == [True, True]
     assert unmet(other).tolist() == [False, False]

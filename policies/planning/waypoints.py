@@ -1,4 +1,4 @@
-"""WayProposer: goes where recorded episodes went, the shortest way to the goal that they know."""
+"""WaypointProposer: goes where recorded episodes went, by the shortest path to the goal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from worldgpt_env.randomness import Keys, seed_keys
 from worldgpt_env.start_states import StartStates
 
 from .proposer import Situation
-from .roadmap import Roadmap, Ways
+from .replay_graph import ReplayGraph, ShortestPaths
 from .subgoals import Place, ProposalError, Subgoal, distance, see, text_spec
 
 WORDS, REWARD = "words", "reward"
 
 
-class WayProposer:
-    """Finds the shortest way to the goal through all that was recorded, see :class:`Roadmap`.
+class WaypointProposer:
+    """Finds the shortest way to the goal through all that was recorded, see :class:`ReplayGraph`.
 
     It begins at the recorded place nearest to here (in the latents of the model) from which the
     goal was ever reached, in one episode or by changing from one to another. Places on that way
@@ -44,7 +44,7 @@ class WayProposer:
         every: int = 4,
         near: float = 0.05,
     ) -> None:
-        """Keep the recording; the ways are found when they are first asked for."""
+        """Keep the recording; the paths are found when they are first asked for."""
         if isinstance(goal, str) and goal not in (WORDS, REWARD):
             raise ConfigurationError(
                 f'the goal of a way is {goal!r:.80}; use "words", "reward" or a state.'
@@ -55,24 +55,24 @@ class WayProposer:
                 f"every is {every!r} and near is {near!r}; use a number from 1 and one from 0."
             )
         self.states, self.goal, self.every, self.near = states, goal, every, near
-        self._roadmap: Roadmap | None = None
-        self._ways: dict[str, Ways] = {}
+        self._graph: ReplayGraph | None = None
+        self._paths: dict[str, ShortestPaths] = {}
 
     def propose(self, situation: Situation) -> tuple[Subgoal, ...]:
         """See :class:`Proposer`."""
-        roadmap = self._roadmap or Roadmap(situation.model, self.states, self.near)
-        self._roadmap = roadmap
+        graph = self._graph or ReplayGraph(situation.model, self.states, self.near)
+        self._graph = graph
         asked = situation.goal if self.goal == WORDS else ""
-        if asked not in self._ways:
-            self._ways[asked] = roadmap.ways(self._ends(asked, situation.model))
-        ways = self._ways[asked]
-        start = roadmap.nearest(see(situation.model, situation.state), ways)
-        return tuple(self._place(moment) for moment in ways.stops(start, self.every))
+        if asked not in self._paths:
+            self._paths[asked] = graph.paths(self._ends(asked, situation.model))
+        paths = self._paths[asked]
+        start = graph.nearest(see(situation.model, situation.state), paths)
+        return tuple(self._place(moment) for moment in paths.stops(start, self.every))
 
     def _ends(self, goal: str, model: WorldGPT) -> np.ndarray:
         """Return the moments at the goal, indices ``(E,)``."""
         if isinstance(self.goal, str):
-            return self.states.paid if self.goal == REWARD else self._told(goal, model)
+            return self.states.rewarding if self.goal == REWARD else self._told(goal, model)
         recorded = self.states.select(np.arange(len(self.states)))
         ends = np.flatnonzero(distance(model, recorded, self.goal) <= self.near)
         if not len(ends):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .options import ALGORITHMS, READINGS, SET, WORLD
-from .table import Command, OwnCommand
+from ..options import ALGORITHM, READING, SET, WORLD
+from .table import Command
 
-COMMANDS: dict[str, Command | OwnCommand] = {
+COMMANDS: dict[str, Command] = {
     "demo": Command(
         "train in a dream, judge in the real world, film both (three minutes)",
         "demo.demo",
@@ -21,7 +21,7 @@ COMMANDS: dict[str, Command | OwnCommand] = {
     "train": Command(
         "learn a world from recordings; repeat to go on",
         "train.train",
-        "TrainConfig",
+        "train_config.TrainConfig",
         {"weights": None},
     ),
     "knowledge": Command(
@@ -39,18 +39,18 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "imagination.dream",
         "DreamConfig",
         {
-            "algo": ALGORITHMS,
-            "obs_mode": {"choices": ("latent", "decoded")},
-            "memory": READINGS,
+            "algo": ALGORITHM,
+            "obs_mode": {"choices": ("latent", "decoded"), "metavar": None},
+            "memory": READING,
             "settings": SET,
         },
     ),
-    "evaluate": OwnCommand(
+    "evaluate": Command(
         "judge a policy in the real world (--policy), a model on a recording (--data), "
         "or on every combination of modalities (worldgpt evaluate worldnet)",
         "evaluate",
     ),
-    "dyna": OwnCommand("rounds of recording, learning and dreaming; repeat to go on", "dyna"),
+    "dyna": Command("rounds of recording, learning and dreaming; repeat to go on", "dyna"),
     "alone": Command(
         "train Stable-Baselines3's agent on real steps alone: the control of dyna --env",
         "numeric.alone.train_alone",
@@ -66,7 +66,7 @@ COMMANDS: dict[str, Command | OwnCommand] = {
         "measure imagined steps per CPU-second",
         "speed.measure_speed",
         "SpeedConfig",
-        {"memory": READINGS},
+        {"memory": READING},
     ),
     "info": Command("print versions, worlds and devices", "info.info", light=True),
 }

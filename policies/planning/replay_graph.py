@@ -1,4 +1,4 @@
-"""Roadmap: recorded moments as a graph of places, in which the shortest way to a goal is found."""
+"""ReplayGraph: recorded states as a graph in which the shortest path to a goal is found."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .subgoals import Seen, apart, see
 
 
 @dataclass(frozen=True)
-class Ways:
-    """The shortest ways to a goal.
+class ShortestPaths:
+    """The shortest paths to a goal.
 
     Attributes:
         steps: recorded steps to the goal from each place that leads there.
@@ -37,8 +37,8 @@ class Ways:
         return [*between, self.goals[way[-1]]]
 
 
-class Roadmap:
-    """Recorded moments joined where they are alike, so that episodes cross and ways go on.
+class ReplayGraph:
+    """Recorded moments joined where they are alike, so that episodes cross and paths go on.
 
     Moments within ``near`` of one are one place; from place to place it takes as many steps as the
     fastest recorded episode took (search on the replay buffer; Eysenbach et al. 2019). With a
@@ -65,17 +65,17 @@ class Roadmap:
             if episode[here] == episode[there]:
                 self._join(int(here), int(there), int(step[there] - step[here]))
 
-    def ways(self, goals: np.ndarray) -> Ways:
-        """Return the shortest ways to the nearest of the moments ``goals`` ``(E,)``."""
+    def paths(self, goals: np.ndarray) -> ShortestPaths:
+        """Return the shortest paths to the nearest of the moments ``goals`` ``(E,)``."""
         ends = dict(zip(self.place[goals].tolist(), goals.tolist(), strict=True))
         steps, back = nx.multi_source_dijkstra(self._back, set(ends), weight="steps")
-        return Ways(steps, {place: way[::-1] for place, way in back.items()}, ends)
+        return ShortestPaths(steps, {place: way[::-1] for place, way in back.items()}, ends)
 
-    def nearest(self, here: Seen, ways: Ways) -> int:
-        """Return the place nearest to ``here`` (one row) that ``ways`` lead on from."""
-        leads = np.flatnonzero(np.isin(self.place, list(ways.steps)))
+    def nearest(self, here: Seen, paths: ShortestPaths) -> int:
+        """Return the place nearest to ``here`` (one row) that ``paths`` lead on from."""
+        leads = np.flatnonzero(np.isin(self.place, list(paths.steps)))
         far = apart({m: part[leads] for m, part in self._seen.items()}, here)  # (L,)
-        left = np.array([ways.steps[place] for place in self.place[leads].tolist()])
+        left = np.array([paths.steps[place] for place in self.place[leads].tolist()])
         return int(self.place[leads[np.lexsort((left, far))[0]]])
 
     def _join(self, here: int, there: int, steps: int) -> None:
@@ -88,7 +88,7 @@ class Roadmap:
 def _places(seen: Seen, near: float) -> np.ndarray:
     """Return for each moment the first one that is within ``near`` and stands for a place."""
     place = np.full(len(next(iter(seen.values()))), -1)
-    with tqdm(desc="roadmap", total=len(place), unit="moment", disable=None) as bar:
+    with tqdm(desc="graph", total=len(place), unit="moment", disable=None) as bar:
         while len(free := np.flatnonzero(place < 0)):
             one = {m: part[free[:1]] for m, part in seen.items()}
             close = apart({m: part[free] for m, part in seen.items()}, one) <= near

@@ -19,8 +19,8 @@ from ..format.annotation import WorldNetError
 from ..format.description import WorldNetDescription
 from ..format.folder import WorldNetFolder
 from ..format.writer import WorldNetWriter
-from .apart import run_apart
 from .arcade_part import ACTION_SLOTS, TEXT_SLOTS, Part, record_part
+from .process_pool import run_apart
 from .sources import choose
 
 

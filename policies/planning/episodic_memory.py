@@ -1,4 +1,4 @@
-"""Recall: what an episode has lived through, which no model has to guess and no plan to seek."""
+"""EpisodicMemory: the states and transitions that an episode has met, used in place of guesses."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from worldgpt_env.simulator import Simulator
 
 
 @dataclass(frozen=True)
-class Lived:
+class EpisodicMemory:
     """What one episode has met so far; nothing in it ever changes.
 
     Attributes:
-        met: the :func:`marks` of its moments.
+        met: the :func:`state_keys` of its moments.
         followed: the state, per modality ``(C, G)``, that followed a mark and an action.
     """
 
     met: frozenset[bytes] = frozenset()
     followed: Mapping[tuple[bytes, bytes], State] = field(default_factory=dict)
 
-    def after(self, mark: bytes, action: np.ndarray, state: State, reached: bytes) -> Lived:
+    def after(
+        self, mark: bytes, action: np.ndarray, state: State, reached: bytes
+    ) -> EpisodicMemory:
         """Return the same one moment later.
 
         Args:
@@ -34,57 +36,59 @@ class Lived:
             reached: its mark.
         """
         followed = {**self.followed, (mark, action.tobytes()): state}
-        return Lived(self.met | {reached}, followed)
+        return EpisodicMemory(self.met | {reached}, followed)
 
 
-class Unmet:
+class NoveltyTracker:
     """Which imagined moments neither the episode nor the plan has met before.
 
     Args:
-        lived: one per block of ``rows / len(lived)`` plans.
+        memories: one per block of ``rows / len(memories)`` plans.
         rows: plans.
     """
 
-    def __init__(self, lived: Sequence[Lived], rows: int) -> None:
-        """Begin with what was lived."""
-        block = rows // len(lived)
-        self._met = [set(lived[row // block].met) for row in range(rows)]
+    def __init__(self, memories: Sequence[EpisodicMemory], rows: int) -> None:
+        """Begin with what the episodes have met."""
+        block = rows // len(memories)
+        self._met = [set(memories[row // block].met) for row in range(rows)]
 
     def __call__(self, state: State) -> np.ndarray:
         """Return ``(N,)`` bool, and count these moments as met from now on."""
         new = np.zeros(len(self._met), bool)
-        for row, (mark, met) in enumerate(zip(marks(state), self._met, strict=True)):
+        for row, (mark, met) in enumerate(zip(state_keys(state), self._met, strict=True)):
             new[row] = mark not in met
             met.add(mark)
         return new
 
 
-def marks(state: State) -> list[bytes]:
+def state_keys(state: State) -> list[bytes]:
     """Return for each row what tells its state ``(N, C, G)`` from all others."""
     parts = [codes.cpu().contiguous().numpy() for codes in state.values()]
     flat = [part.reshape(len(part), -1).view(np.uint8) for part in parts]
     return [row.tobytes() for row in np.concatenate(flat, 1)]
 
 
-def recall(simulator: Simulator, actions: np.ndarray, lived: Sequence[Lived]) -> dict[int, State]:
+def recall(
+    simulator: Simulator, actions: np.ndarray, memories: Sequence[EpisodicMemory]
+) -> dict[int, State]:
     """Return what is known to follow ``actions`` ``(N, ...)`` in the states now, by row.
 
     Args:
         simulator: stands where the actions are to be done.
         actions: one per row.
-        lived: one per block of ``N / len(lived)`` rows.
+        memories: one per block of ``N / len(memories)`` rows.
     """
-    if not any(episode.followed for episode in lived):
+    if not any(episode.followed for episode in memories):
         return {}
-    block = simulator.num_envs // len(lived)
+    block = simulator.num_envs // len(memories)
     known = (
-        (row, lived[row // block].followed.get((mark, actions[row].tobytes())))
-        for row, mark in enumerate(marks(simulator.state))
+        (row, memories[row // block].followed.get((mark, actions[row].tobytes())))
+        for row, mark in enumerate(state_keys(simulator.state))
     )
     return {row: state for row, state in known if state is not None}
 
 
-def put_right(simulator: Simulator, known: Mapping[int, State]) -> np.ndarray:
+def override(simulator: Simulator, known: Mapping[int, State]) -> np.ndarray:
     """Put the ``known`` states in place of what was imagined; return which rows, ``(N,)`` bool."""
     rows = np.zeros(simulator.num_envs, bool)
     if known:

@@ -1,0 +1,1 @@
+"""Rollout: many imagined episodes side by side, one forward pass a step."""

@@ -1,0 +1,341 @@
+"""Everything that is written to disk, small: how it is made, used, and sealed after a change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import tiny_world
+import toy_worlds
+
+from worldgpt_env.model import Modality, WorldGPT
+from worldgpt_env.model.batch import LossOutput
+from worldgpt_env.model.checkpoint import seal
+from worldgpt_env.model.cognition.chunks import ChunkStore
+from worldgpt_env.model.cognition.knowledge import Knowledge
+from worldgpt_env.model.safe_tensors import read_tensors, save_tensors
+from worldgpt_env.model.trainer import Stage, Trainer
+from worldgpt_env.policies.extractors import default_policy
+from worldgpt_env.policies.store import (
+    Progress,
+    _json_sha256,
+    load_policy,
+    read_progress,
+    save_policy,
+)
+from worldgpt_env.start_states import ResetOptions, Starter
+from worldgpt_env.training.recording import Recording
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One kind of thing on disk.
+
+    Attributes:
+        name: of it.
+        build: writes one into a folder, different ones by a seed.
+        use: opens the one in a folder and does with it what it is for; returns a hash of all that
+            came of it.
+        reseal: makes a changed one look as if it had been written so; None where nothing is sealed.
+    """
+
+    name: str
+    build: Callable[[Path, int], None]
+    use: Callable[[Path], str]
+    reseal: Callable[[Path], None] | None = None
+
+
+def digest(*parts: Any) -> str:
+    """Return a hash of arrays, tensors, and anything with a ``repr`` that tells it."""
+    total = hashlib.sha256()
+    for part in _flat(parts):
+        total.update(part if isinstance(part, bytes) else repr(part).encode())
+    return total.hexdigest()
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield str(name)
+            yield from _flat(part)
+    elif isinstance(value, list | tuple):
+        yield len(value)
+        for part in value:
+            yield from _flat(part)
+    elif isinstance(value, torch.Tensor):
+        yield from _flat(value.detach().cpu().numpy())
+    elif isinstance(value, np.ndarray) and value.dtype != object:
+        yield f"{value.dtype} {value.shape}"
+        yield np.ascontiguousarray(value).tobytes()
+    else:
+        yield value
+
+
+@lru_cache
+def model_of(seed: int) -> WorldGPT:
+    """Return a tiny model of every modality."""
+    return tiny_world.build_model(context=2 + seed, horizon=12 + seed)
+
+
+# models -----------------------------------------------------------------------------------------
+
+
+def build_model(folder: Path, seed: int) -> None:
+    tiny_world.save_model(model_of(seed), folder)
+
+
+def use_model(folder: Path) -> str:
+    env = gym.make("WorldGPT-v0", model=str(folder), obs_mode="decoded").unwrapped
+    seen: list[Any] = [env.observation_space, env.action_space]
+    try:
+        seen.append(env.reset(seed=3))
+        for action in (0, 1):
+            seen.append(env.step(action))
+            if seen[-1][2] or seen[-1][3]:
+                break
+    finally:
+        env.close()
+    return digest(seen)
+
+
+def reseal_folder(folder: Path) -> None:
+    for path in folder.glob("*.safetensors"):
+        reseal_tensors(path)
+    seal(folder)
+
+
+def reseal_tensors(path: Path) -> None:
+    """Write the tensors of ``path`` again, with a checksum of what they are now."""
+    try:
+        names = {name.partition("/")[0] for name in _names_of(path)}
+        save_tensors(path, read_tensors(path, unchecked=names))
+    except Exception:  # it was damaged beyond that, or the checksum tells so
+        return
+
+
+def _names_of(path: Path) -> list[str]:
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return list(file.keys())
+
+
+# start states -----------------------------------------------------------------------------------
+
+
+def build_starts(folder: Path, seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tiny_world.build_start_states(model_of(0)).subset(torch.arange(20) + seed).save(folder)
+
+
+def use_starts(folder: Path) -> str:
+    starter = Starter(model_of(0), folder)
+    states = starter.states
+    start = starter.start(ResetOptions(), np.arange(8, dtype=np.uint64))
+    found = states.descriptions(tiny_world.SPECS[Modality.TEXT]).weight  # type: ignore[arg-type]
+    parts = (states.codes, states.first, states.episode, states.step, states.present, states.reward)
+    return digest(parts, start.state, start.index, start.present, found, states.leading)
+
+
+def reseal_starts(folder: Path) -> None:
+    for path in folder.glob("*.safetensors"):
+        reseal_tensors(path)
+
+
+# knowledge --------------------------------------------------------------------------------------
+
+
+def build_knowledge(folder: Path, seed: int) -> None:
+    model, generator = model_of(0), torch.Generator().manual_seed(seed)
+    rows = 30
+
+    def state() -> dict[Modality, torch.Tensor]:
+        return {
+            m: torch.randint(
+                0, model.codec(m).levels, (rows, model.codec(m).cells, model.codec(m).digits),
+                generator=generator,
+            )
+            for m in model.specs
+        }  # fmt: skip
+
+    Knowledge.build(
+        model.processor, state(), torch.randint(0, 3, (rows,), generator=generator), state(),
+        torch.arange(rows) // 5, [f"kind {n % 3}" for n in range(rows)],
+        {Modality.IMAGE: torch.arange(rows) % 7 != 0},
+    ).save(folder)  # fmt: skip
+
+
+def use_knowledge(folder: Path) -> str:
+    model = model_of(0)
+    knowledge = Knowledge.load(folder, model.processor)
+    store, first = knowledge.store, knowledge.rows[:4]
+    state, action = store.states(first), store.action[first]
+    found = knowledge.search(state, action, 3, episode=store.episode[first])
+    contexts = knowledge.contexts(found)
+    shown = model.predict(state, action, contexts=contexts, reflected=False)
+    parts = (
+        contexts.state,
+        contexts.action,
+        contexts.next_state,
+        contexts.valid,
+        contexts.distance,
+    )
+    told = (found.index, found.distance, knowledge.scenarios, store.tensors())
+    return digest(told, parts, shown.state, shown.rewards)
+
+
+# policies ---------------------------------------------------------------------------------------
+
+
+def build_policy(folder: Path, seed: int) -> None:
+    env = make_vec_env(lambda: toy_worlds.ButtonWorld("latent"), n_envs=2, seed=0)
+    name, kwargs = default_policy(env.observation_space, "latent")
+    settings = {"n_steps": 8, "batch_size": 16, "n_epochs": 1, "device": "cpu"}
+    agent = PPO(name, env, policy_kwargs=kwargs, seed=seed, **settings).learn(16)
+    tensors = {"env/steps": torch.tensor([1.0, torch.nan]), "starts": torch.tensor([True])}
+    counters = {"num_timesteps": 16, "episodes": [[1.0, 3]]}
+    save_policy(agent, folder, extra={"note": [1, None]}, progress=Progress(tensors, counters))
+
+
+def use_policy(folder: Path) -> str:
+    agent, progress = load_policy(folder), read_progress(folder)
+    assert progress is not None
+    space = toy_worlds.ButtonWorld("latent").observation_space
+    space.seed(0)
+    seen = [space.sample() for _ in range(3)]
+    acted = [agent.predict(observation, deterministic=True)[0] for observation in seen]
+    known = [agent.policy.predict_values(agent.policy.obs_to_tensor(o)[0]) for o in seen]
+    return digest(acted, known, progress.tensors, progress.counters, agent.num_timesteps)
+
+
+def reseal_policy(folder: Path) -> None:
+    """Name and hash the tensor files as they are now, then the JSON."""
+    content = json.loads((folder / "policy.json").read_text())
+    for path in folder.glob("*.safetensors"):
+        key, sha256 = path.name.split("-")[0], hashlib.sha256(path.read_bytes()).hexdigest()
+        if sha256[:12] not in path.name:
+            name = f"{key}-{sha256[:12]}.safetensors"
+            content["files"][key] = {"name": name, "sha256": sha256}
+            path.rename(folder / name)
+    content.pop("sha256", None)
+    content["sha256"] = _json_sha256(content)
+    (folder / "policy.json").write_text(json.dumps(content))
+
+
+# trainings that were cut ------------------------------------------------------------------------
+
+
+class Quiet:
+    """Hears of progress and says nothing."""
+
+    def start(self, stage: str, updates: int, done: int) -> None:
+        """Begin."""
+
+    def log(self, stage: str, update: int, metrics: dict[str, float]) -> None:
+        """Hear."""
+
+
+def training(folder: Path, seed: int = 0) -> tuple[nn.Module, Trainer, Stage]:
+    """Return a small training in ``folder / "state"``."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def loss(update: int) -> LossOutput:
+        x = torch.randn(16, 3, generator=torch.Generator().manual_seed(update))
+        error = (model(x) - x.prod(1, keepdim=True)).square().mean()
+        return LossOutput(error, {"error": error.detach()})
+
+    settings = {"seed": 0, "rate": 0.1, "stages": ["fit"]}
+    trainer = Trainer(model, folder / "state", Quiet(), save_every=10, settings=settings)
+    return model, trainer, Stage("fit", 30, 0.1, loss, list(model.parameters()))
+
+
+def build_training(folder: Path, seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _, trainer, stage = training(folder, seed)
+
+    class Cut(Quiet):
+        def log(self, stage: str, update: int, metrics: dict[str, float]) -> None:
+            raise KeyboardInterrupt
+
+    trainer.observer = Cut()
+    try:
+        trainer.run(stage)  # two saves, at 10 and 20
+    except KeyboardInterrupt:
+        return
+
+
+def use_training(folder: Path) -> str:
+    model, trainer, stage = training(folder)
+    trainer.run(stage)
+    return digest(dict(model.state_dict()))
+
+
+def reseal_training(folder: Path) -> None:
+    for part in ("state", "state.previous"):
+        if (folder / part).is_dir():
+            reseal_folder(folder / part)
+
+
+# memories that were put aside -------------------------------------------------------------------
+
+
+def build_memory(folder: Path, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = torch.randint(0, 5, (3, 4, 6), generator=generator)
+    vectors = torch.randn(3, 4, 8, generator=generator)
+    save_tensors(folder / "chunk.safetensors", {"state/image": steps, "state/vector": vectors})
+
+
+def use_memory(folder: Path) -> str:
+    return digest(ChunkStore(None).read(folder / "chunk.safetensors"))
+
+
+# recordings -------------------------------------------------------------------------------------
+
+
+def build_recording(folder: Path, seed: int) -> None:
+    from test_training_recording import write
+
+    write(folder, world=f"made-up-{seed}")
+
+
+def use_recording(folder: Path) -> str:
+    recording = Recording.load(folder)
+    episodes = [
+        (e.observations, e.actions, e.rewards, e.terminated, e.truncated, e.seed, e.present)
+        for e in recording.episodes
+    ]
+    return digest(recording.world, repr(recording.specs), repr(recording.action_spec), episodes)
+
+
+ARTIFACTS = {
+    artifact.name: artifact
+    for artifact in (
+        Artifact("model", build_model, use_model, reseal_folder),
+        Artifact("start states", build_starts, use_starts, reseal_starts),
+        Artifact("knowledge", build_knowledge, use_knowledge, reseal_folder),
+        Artifact("policy", build_policy, use_policy, reseal_policy),
+        Artifact("training that was cut", build_training, use_training, reseal_training),
+        Artifact("memory put aside", build_memory, use_memory, reseal_starts),
+        Artifact("recording", build_recording, use_recording),
+    )
+}
+warnings.filterwarnings("ignore")
