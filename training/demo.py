@@ -170,7 +170,7 @@ def _film(config: DemoConfig, model: WorldGPT) -> Path:
 _ENDS_WITH_US = """\
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
-if os.getppid() != int(sys.argv.pop(1)):
+if os.getppid() != {parent}:
     sys.exit(1)
 from worldgpt_env.training.cli import main
 sys.exit(main())
@@ -186,7 +186,7 @@ def _control(config: DemoConfig, real_steps: int) -> Iterator[Any]:
         "--steps": str(real_steps),
         "--seed": str(config.seed),
     }
-    command = [sys.executable, "-c", _ENDS_WITH_US, str(os.getpid()), "direct"]
+    command = [sys.executable, "-c", _ENDS_WITH_US.format(parent=os.getpid()), "direct"]
     command += [part for option in options.items() for part in option]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
