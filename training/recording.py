@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,10 @@ class Recording:
     def __post_init__(self) -> None:
         """Keep what a generator gives, which is read more than once."""
         if not isinstance(self.episodes, list):
+            if not isinstance(self.episodes, Iterable):
+                raise RecordingError(
+                    f"the episodes are {self.episodes!r:.80}; give a list of them."
+                )
             self.episodes = list(self.episodes)
 
     @classmethod
@@ -101,7 +105,7 @@ class Recording:
         size = sum(episode.nbytes for episode in episodes)
         try:
             with RunLock(folder):
-                if (folder / "data").exists():
+                if any((folder / name).exists() for name in ("data", "collect.json")):
                     raise RecordingError(
                         f"{folder} holds a recording already; choose another folder."
                     )
