@@ -71,4 +71,4 @@ def numeric_dyna_table(report: Mapping[str, Any]) -> str:
     ]
     header = ["round", "real steps", "recorded return", "change error", "imagined return"]
     table = markdown_table([*header, "real return", "low", "high", "CPU-s"], rows)
-    return f"{table}\n\npolicy: {report['policy']}"
+    return f"{table}\n\nmodel:  {report['model']}\npolicy: {report['policy']}"

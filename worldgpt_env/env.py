@@ -17,6 +17,7 @@ from worldgpt_env.model.arguments import shown
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import ActionSpec, Modality
+from worldgpt_env.model.vector_dynamics.world_model import is_vector_model
 
 from .errors import (
     ClosedEnvironmentError,
@@ -34,6 +35,7 @@ from .simulator import (
     row_of,
 )
 from .start_states import StartStates
+from .vector_dream import VectorDreamEnv
 
 Observation = dict[str, np.ndarray]
 RESET = "observation, info = env.reset()"
@@ -178,6 +180,14 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         "render_modes": RenderModes(["human", "rgb_array"]),
         "render_fps": 8,
     }
+
+    def __new__(  # type: ignore[misc]  # the one name "WorldGPT-v0" opens both kinds of models
+        cls, model: WorldGPT | str | Path = DEFAULT_WORLD, **arguments: Any
+    ) -> WorldGPTEnv | VectorDreamEnv:
+        """Return the dream of numbers if ``model`` is the folder of one."""
+        if is_vector_model(model):
+            return VectorDreamEnv(model, **arguments)  # type: ignore[arg-type]
+        return super().__new__(cls)
 
     def __init__(
         self,

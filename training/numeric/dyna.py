@@ -75,6 +75,7 @@ def numeric_dyna(config: NumericDynaConfig) -> dict[str, Any]:
         "world": config.world,
         "real_steps": done[-1]["real_steps"],
         "rounds": done,
+        "model": str(config.out / f"round-{len(lengths) - 1}" / "model"),
         "policy": str(config.out / f"round-{len(lengths) - 1}" / "policy"),
         "seconds": round(sum(figures["seconds"] for figures in done), 2),
         "cpu_seconds": round(sum(figures["cpu_seconds"] for figures in done), 2),

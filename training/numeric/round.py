@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from worldgpt_env.model.modalities import Modality, VectorSpec
 from worldgpt_env.model.vector_dynamics import (
     ActionEncoder,
     FitConfig,
@@ -18,7 +19,7 @@ from worldgpt_env.model.vector_dynamics import (
     VectorTransitions,
     fit,
 )
-from worldgpt_env.model.vector_dynamics.storage import read_dynamics, write_dynamics
+from worldgpt_env.model.vector_dynamics.world_model import VectorWorldModel
 from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
 from worldgpt_env.policies.store import save_policy
 from worldgpt_env.worlds import GymWorld, World, make_world
@@ -167,8 +168,7 @@ class Run:
     def write(self, draft: Path, number: int) -> None:
         """Write what round ``number`` lived and learned into the folder ``draft``."""
         self.parts[-1].save(draft / "steps.safetensors")
-        (draft / "dynamics").mkdir()
-        write_dynamics(self.dynamics, draft / "dynamics")
+        self._world_model().save(draft / "model")
         save_agent(self.agent.algorithm, draft / "agent.safetensors")
         save_agent(self.explorer.algorithm, draft / "explorer.safetensors")
         self.candidates.save(draft)
@@ -179,11 +179,25 @@ class Run:
         save_policy(self.agent.algorithm, draft / "policy", obs_mode="decoded", extra=extra)
         set_policy(self.agent.algorithm, own)
 
+    def _world_model(self) -> VectorWorldModel:
+        """Return what was learned as ``gym.make("WorldGPT-v0", model=...)`` opens it."""
+        world = self.player.world
+        spec = world.specs[Modality.VECTOR]
+        assert isinstance(spec, VectorSpec)
+        return VectorWorldModel.of(
+            self.dynamics,
+            RealSteps.joined(self.parts).transitions(self.encoder),
+            self.config.world,
+            spec,
+            world.action_spec,
+            self.limit,
+        )
+
     def restore(self, folders: list[Path]) -> None:
         """Go on after the rounds in ``folders``."""
         newest = folders[-1]
         self.parts = [RealSteps.load(folder / "steps.safetensors") for folder in folders]
-        self.dynamics = read_dynamics(newest / "dynamics")
+        self.dynamics = VectorWorldModel.load(newest / "model").dynamics
         load_agent(self.agent.algorithm, newest / "agent.safetensors")
         load_agent(self.explorer.algorithm, newest / "explorer.safetensors")
         self.candidates = PolicyCandidates.load(newest)
