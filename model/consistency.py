@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .modalities import Modality
-from .projection import Projection
+from .batch_invariant import Projection
 
 
 class Consistency(nn.Module):

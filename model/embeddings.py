@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .codecs import Codec
 from .errors import ConfigurationError
 from .modalities import ActionSpec
-from .projection import Projection
+from .batch_invariant import Projection
 
 
 class CellEmbedding(nn.Module):

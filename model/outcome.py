@@ -14,7 +14,7 @@ from .codecs import Codec
 from .configuration import RewardBins
 from .heads import Present
 from .modalities import Modality
-from .projection import Perceptron, Projection
+from .batch_invariant import Perceptron, Projection
 
 if TYPE_CHECKING:
     from .worldgpt import WorldGPT

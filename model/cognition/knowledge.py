@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..batch import Presence, State
+from ..batch_invariant import NETWORK
 from ..checkpoint import MANIFEST, verify, write_folder
-from ..codecs.codec import MICRO_BATCH
 from ..errors import KnowledgeError
 from ..modalities import Modality
 from .contexts import Contexts
@@ -202,9 +202,8 @@ class Knowledge:
         """
         asked = torch.full((len(action),), -1) if episode is None else episode.cpu().long()
         there, found = present or {}, []
-        for start in range(0, len(action), MICRO_BATCH):
-            # Blocks of one size: a row finds the same bits whoever asks beside it.
-            rows = torch.arange(start, start + MICRO_BATCH).clamp(max=len(action) - 1)
+        for start in range(0, len(action), NETWORK.most):
+            rows = torch.arange(start, min(start + NETWORK.most, len(action)))
             place = rows.to(action.device)
             query, has = self.keys.of(
                 {m: codes[place] for m, codes in state.items()},
