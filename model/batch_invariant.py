@@ -1,28 +1,26 @@
-"""Rows that do not depend on how many are computed together: probed on this machine, not assumed.
+"""Functions whose rows do not depend on how many are computed together, or on who stands beside.
 
-A kernel of a matrix product or a convolution may round a row differently when there are fewer rows,
-when a row stands elsewhere among them, or when threads share them. Which numbers of rows agree
-differs between processors, libraries and shapes, so every shape is probed once a process: equal
-rows are computed, and their bits compared. From this follows a plan for each number of rows: at
-once where that gives the bits of the reference, else padded, or in parts that do.
+On a CPU :mod:`.probe` finds, for every shape, how many rows may be computed at once on this machine
+with this number of threads; on other devices nothing is promised.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-Result = TypeVar("Result")
+from .probe import Probes, Scheme
 
-Probe = Callable[[int], Tensor]
-"""Computes n equal rows, ``(n, ...)``."""
+PRODUCT = Scheme((4, 8, 16, 32, 64, 1), (1, 2, 3), 1024)
+ATTENTION = Scheme((1, 2, 4, 8, 16, 32, 64), (1, 2, 3), 1024)
+NETWORK = Scheme((16, 8, 4, 2, 1), (1,), 16)
+"""For whole networks (codecs, reflector): few rows at once, as they need much memory a row."""
+
 
 KNOWN_NOISE = 1 << 20
 """Numbers that are kept for probes; a larger weight is probed as it is."""
@@ -33,128 +31,9 @@ GRAIN = 32768
 VECTORS = 32
 """float32 numbers in two of the largest vectors (512 bits)."""
 
-
-@dataclass(frozen=True)
-class Scheme:
-    """Which numbers of rows are tried.
-
-    Attributes:
-        units: rows that the reference may be computed with; the first that agrees is taken.
-        multiples: of the unit that must agree with it.
-        most: rows that are computed at once.
-    """
-
-    units: tuple[int, ...]
-    multiples: tuple[int, ...]
-    most: int
-
-
-PRODUCT = Scheme((4, 8, 16, 32, 64, 1), (1, 2, 3), 1024)
-ATTENTION = Scheme((1, 2, 4, 8, 16, 32, 64), (1, 2, 3), 1024)
-NETWORK = Scheme((16, 8, 4, 2, 1), (1,), 16)
-"""For whole networks (codecs, reflector): few rows at once, as they need much memory a row."""
-
-
-@dataclass
-class Plans:
-    """How many rows of one function are computed at once.
-
-    Attributes:
-        unit: rows that the reference was computed with; numbers of rows that do not agree with it
-            are padded to its next multiple.
-        reference: the bits of a row.
-        most: rows that are computed at once.
-        sizes: per number of rows, the parts they are computed in; the last one may be padded.
-    """
-
-    unit: int
-    reference: Tensor
-    most: int
-    sizes: dict[int, tuple[int, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def learn(cls, probe: Probe, scheme: Scheme) -> Plans:
-        """Choose the unit and compute the reference."""
-        known: dict[int, Tensor | None] = {}
-        for unit in scheme.units:
-            for count in (unit * n for n in scheme.multiples):
-                if count not in known:
-                    known[count] = _common(probe(count))
-                reference, row = known[unit], known[count]
-                if reference is None or row is None or not torch.equal(row, reference):
-                    break
-            else:
-                return cls(unit, known[unit], scheme.most)  # type: ignore[arg-type]
-        return cls(1, probe(1)[0].clone(), scheme.most)  # a row by itself is always like itself
-
-    def of(self, rows: int, probe: Probe) -> tuple[int, ...]:
-        """Return the sizes of the parts that ``rows`` rows are computed in."""
-        if rows not in self.sizes:
-            self.sizes[rows] = self._find(rows, probe)
-        return self.sizes[rows]
-
-    def _find(self, rows: int, probe: Probe) -> tuple[int, ...]:
-        if rows > self.most:
-            full = max(self.most // self.unit, 1) * self.unit
-            rest = self.of(rows % full, probe) if rows % full else ()
-            return self.of(full, probe) * (rows // full) + rest
-        if rows == self.unit:
-            return (rows,)
-        row = _common(probe(rows))
-        if row is not None and torch.equal(row, self.reference):
-            return (rows,)
-        units = math.ceil(rows / self.unit)
-        if rows % self.unit:
-            return self.of(units * self.unit, probe)
-        half = (units + 1) // 2 * self.unit
-        return self.of(half, probe) + self.of(rows - half, probe)
-
-
-def _common(rows: Tensor) -> Tensor | None:
-    """Return what all ``rows`` ``(n, ...)`` are, None if they differ."""
-    return rows[0].clone() if bool((rows == rows[:1]).all()) else None
-
-
-class _Probed:
-    """What was probed in this process, and the seconds it took."""
-
-    def __init__(self) -> None:
-        self.shared: dict[Hashable, Plans] = {}
-        self.owned: WeakKeyDictionary[object, dict[Hashable, Plans]] = WeakKeyDictionary()
-        self.products: dict[Hashable, ProductWay] = {}
-        self.attention: dict[Hashable, tuple[int, ...]] = {}
-        self.noise = torch.empty(0)
-        self.seconds = 0.0
-
-    def numbers(self, count: int, start: int = 0) -> Tensor:
-        """Return ``(count,)`` float32 numbers in (-1, 1) without a pattern."""
-        if start + count > len(self.noise):
-            size = max(1 << 16, 1 << (start + count - 1).bit_length())
-            generator = torch.Generator().manual_seed(0)
-            self.noise = torch.rand(size, generator=generator) * 2 - 1
-        return self.noise[start : start + count]
-
-    def plans(
-        self, known: dict[Hashable, Plans], key: Hashable, probe: Probe, scheme: Scheme
-    ) -> Plans:
-        """Return what is known under ``key``; learn it if nothing is."""
-        if key not in known:
-            known[key] = self._timed(lambda: Plans.learn(probe, scheme))
-        return known[key]
-
-    def sizes(self, plans: Plans, rows: int, probe: Probe) -> tuple[int, ...]:
-        """Return the sizes of the parts that ``rows`` rows are computed in."""
-        return plans.sizes.get(rows) or self._timed(lambda: plans.of(rows, probe))
-
-    def _timed(self, ask: Callable[[], Result]) -> Result:
-        began = time.process_time()
-        with torch.no_grad():
-            answer = ask()
-        self.seconds += time.process_time() - began
-        return answer
-
-
-_probed = _Probed()
+_probed = Probes()
+_products: dict[Hashable, ProductWay] = {}
+_attention: dict[Hashable, tuple[int, ...]] = {}
 
 
 def by_rows(
@@ -196,10 +75,13 @@ def _sizes(
     known = _probed.shared if owner is None else _probed.owned.setdefault(owner, {})
     key = (name, tuple((t.shape[1:], t.dtype) for t in inputs), torch.get_num_threads())
 
+    example = known[key].example if key in known else tuple(map(_example, inputs))
+
     def probe(count: int) -> Tensor:
-        return function(*(_equal_rows(t, count) for t in inputs))
+        return function(*(row.expand(count, *row.shape[1:]).contiguous() for row in example))
 
     plans = _probed.plans(known, key, probe, scheme)
+    plans.example = example
     return _probed.sizes(plans, len(inputs[0]), probe)
 
 
@@ -217,14 +99,18 @@ def _in_parts(
     return (parts[0] if len(parts) == 1 else torch.cat(parts))[:rows]
 
 
-def _equal_rows(like: Tensor, count: int) -> Tensor:
-    """Return ``count`` equal rows of the shape and kind of ``like`` ``(rows, ...)``."""
-    row = like[:1]  # codes and masks: they choose among weights, and are as good as any others
-    if like.is_floating_point():
-        row = _probed.numbers(row.numel()).view_as(row).to(like.dtype)
-    elif like.dtype == torch.uint8:
-        row = ((_probed.numbers(row.numel()) + 1) * 127).view_as(row).to(like.dtype)
-    return row.expand(count, *like.shape[1:]).contiguous()
+def _example(rows: Tensor) -> Tensor:
+    """Return a row ``(1, ...)`` of the shape and kind of ``rows``: noise, where any number may be.
+
+    Real rows may be zeros, for which all kernels agree. Codes and masks are taken as they are, as
+    they only choose among weights.
+    """
+    row = rows[:1]
+    if rows.is_floating_point():
+        return _probed.numbers(row.numel()).view_as(row).to(rows.dtype)
+    if rows.dtype == torch.uint8:
+        return ((_probed.numbers(row.numel()) + 1) * 127).view_as(row).to(rows.dtype)
+    return row.clone()
 
 
 # functions --------------------------------------------------------------------------------------
@@ -240,9 +126,9 @@ def matmul_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     count, width = rows.shape[0], weight.shape[1]
     if weight.is_cpu and count and not torch.is_grad_enabled():
         key = (count, weight.shape, weight.dtype, bias is None, torch.get_num_threads())
-        way = _probed.products.get(key)
+        way = _products.get(key)
         if way is None:
-            way = _probed.products[key] = _probe_product(key, weight, bias)
+            way = _products[key] = _probe_product(key, weight, bias)
         rows = rows.contiguous()
         product = _product(rows, weight, bias) if way.plain else way.product(rows, weight, bias)
     else:
@@ -335,10 +221,10 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tenso
     if not queries.is_cpu or torch.is_grad_enabled():
         return _attend(queries, keys, values, mask)
     key = (queries.shape, keys.shape[2], queries.dtype, torch.get_num_threads())
-    sizes = _probed.attention.get(key)
+    sizes = _attention.get(key)
     if sizes is None:
         inputs = (queries, keys, values, mask)
-        sizes = _probed.attention[key] = _sizes(_attend, inputs, "attend", None, ATTENTION)
+        sizes = _attention[key] = _sizes(_attend, inputs, "attend", None, ATTENTION)
     if sizes == (queries.shape[0],):
         return _attend(queries, keys, values, mask)
     return _in_parts(_attend, (queries, keys, values, mask), sizes)
@@ -402,5 +288,5 @@ class Perceptron(nn.Module):
 
 
 def probe_seconds() -> float:
-    """Return the seconds that this process has spent on probes."""
+    """Return the CPU-seconds that this process has spent on probes."""
     return _probed.seconds

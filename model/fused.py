@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaModel
 
-from .cache import Ring
 from .batch_invariant import attend, matmul_rows, silu
+from .cache import Ring
 
 
 @dataclass(frozen=True)

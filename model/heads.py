@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .codecs import Codec
 from .batch_invariant import Projection, by_rows, matmul_rows, silu
+from .codecs import Codec
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from .batch import Presence, State
+from .batch_invariant import Perceptron, Projection
 from .codecs import Codec
 from .configuration import RewardBins
 from .heads import Present
 from .modalities import Modality
-from .batch_invariant import Perceptron, Projection
 
 if TYPE_CHECKING:
     from .worldgpt import WorldGPT

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import CodecCollapseError, ConfigurationError
 from ..modalities import Modality, ModalitySpec
 
+
 @dataclass
 class CodecOutput:
     """What one training step of a codec gives: a scalar ``loss`` and scalar ``metrics`` by name."""
