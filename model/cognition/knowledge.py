@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..batch_invariant import NETWORK
 from ..checkpoint import MANIFEST, refused, verify, write_folder
-from ..codecs.codec import MICRO_BATCH
 from ..contexts import Contexts
 from ..errors import ConfigurationError, KnowledgeError
 from ..modalities import Modality
@@ -241,9 +241,8 @@ class Knowledge:
         """
         asked = torch.full((len(action),), -1) if episode is None else episode.cpu().long()
         there, found = present or {}, []
-        for start in range(0, len(action), MICRO_BATCH):
-            # Blocks of one size: a row finds the same bits whoever asks beside it.
-            rows = torch.arange(start, start + MICRO_BATCH).clamp(max=len(action) - 1)
+        for start in range(0, len(action), NETWORK.most):
+            rows = torch.arange(start, min(start + NETWORK.most, len(action)))
             place = rows.to(action.device)
             query, has = self.keys.of(
                 {m: codes[place] for m, codes in state.items()},
