@@ -56,7 +56,8 @@ class ArrayCheck:
     @classmethod
     def of(cls, spec: ModalitySpec) -> ArrayCheck:
         """Return the check of a modality's observations; the dtype is exact."""
-        low = high = None
+        low: Any = None
+        high: Any = None
         labels: tuple[str, ...] = ()
         words = f"shape {spec.shape} and dtype {spec.dtype}"
         if isinstance(spec, AudioSpec):
@@ -69,7 +70,9 @@ class ArrayCheck:
             low, high = np.array(spec.low, np.float32), np.array(spec.high, np.float32)
             labels = spec.names
             words += f" with {_ranges(labels, spec.low, spec.high)}"
-        return cls(spec.shape, frozenset((spec.dtype,)), _array(low), _array(high), words, labels)
+        return cls(
+            spec.shape, frozenset((np.dtype(spec.dtype),)), _array(low), _array(high), words, labels
+        )
 
     @classmethod
     def of_actions(cls, spec: ActionSpec) -> ArrayCheck:

@@ -210,7 +210,7 @@ def load_checkpoint(
     fields = read_json(folder / CONFIG, CURE)
     with refused(folder / CONFIG):
         WorldGPTConfig.from_fields(fields)  # faults of the file, before those of the settings
-    config = WorldGPTConfig.from_fields(fields | settings)
+    config = WorldGPTConfig.from_fields({**fields, **settings})
     with refused(folder / CONFIG), MemoryLimit((folder / WEIGHTS).stat().st_size):
         model = build(config)
     tensors = _renamed(read_tensors(folder / WEIGHTS, CURE))

@@ -301,8 +301,8 @@ def held_signals() -> Iterator[None]:
         yield
     finally:
         holding = False
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for stopping, handler in before.items():
+            signal.signal(stopping, handler)
         if came:
             before[came[0]](came[0], None)
 

@@ -239,9 +239,9 @@ def _record(told: Fields) -> PolicyRecord:
         model=told.text("model"),
         model_sha256=told.text("model_sha256", pattern=f"({SHA256})?"),
         steps=told.whole("steps", 0, 2**60),
-        settings=told.part("settings").data,
-        extra=told.part("extra").data,
-        files=files.data,
+        settings=dict(told.part("settings").data),
+        extra=dict(told.part("extra").data),
+        files=dict(files.data),
         processor_sha256=_optional_hash(told, "processor_sha256"),
     )
 
@@ -258,7 +258,7 @@ def read_progress(folder: str | Path) -> Progress | None:
     record = _record(told)
     if "progress" not in record.files:
         return None
-    return Progress(_read_tensors(folder, record, "progress"), told.part("counters").data)
+    return Progress(_read_tensors(folder, record, "progress"), dict(told.part("counters").data))
 
 
 def unique_tensors(policy: nn.Module) -> dict[str, Tensor]:

@@ -122,6 +122,7 @@ class Backbone(Referring):
         self.settings = dict(settings)
         self.pretrained: CheckpointSettings | None = None
         self._merged: tuple[Any, Backbone] | None = None
+        self.model: Any
         if "checkpoint" in settings:
             self._open(settings)
             return
@@ -133,6 +134,7 @@ class Backbone(Referring):
         chosen = from_fields(CheckpointSettings, settings, "the backbone")
         lora = None if chosen.lora is None else from_fields(LoraSettings, chosen.lora, "lora")
         dtype = getattr(torch, chosen.dtype)
+        base: Any
         if chosen.embed_weights and chosen.architecture:
             base = build_network(chosen.architecture, dtype)
             freeze(base)

@@ -114,8 +114,11 @@ class DreamAgent:
     ) -> None:
         """Build the algorithm over ``env``, whose dreams are set before each round."""
         self.env, self.recipe, self.curious = env, recipe, curious
-        build = _ppo if isinstance(recipe, PpoRecipe) else _sac
-        self.algorithm: BaseAlgorithm = build(env, recipe, discount, seed)
+        self.algorithm: BaseAlgorithm
+        if isinstance(recipe, PpoRecipe):
+            self.algorithm = _ppo(env, recipe, discount, seed)
+        else:
+            self.algorithm = _sac(env, recipe, discount, seed)
         self.algorithm.set_logger(configure(None, []))
 
     def learn(
@@ -202,7 +205,7 @@ class DreamAgent:
         """Imagine branches from real states with the agent's own actions."""
         begin = torch.randint(len(data), (recipe.branches,), generator=generator)
         states, steps = data.states[begin], []
-        actor = self.algorithm.policy.actor
+        actor: Any = self.algorithm.policy.actor
         for _ in range(recipe.branch_length):
             actions = actor({"vector": states}, deterministic=False)
             step = imagine_rows(dream.imaginer, states, actions, generator)
