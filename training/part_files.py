@@ -77,6 +77,8 @@ def read_part(path: Path, known: bool = False) -> Part:
             _compare(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("a part of it is no array")
         return _to_part(arrays)
     except FileNotFoundError as error:
         raise DamagedPartError(f"{path} is missing") from error
