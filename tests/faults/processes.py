@@ -54,6 +54,8 @@ class Zygote:
         two_steps: bool = False,
         limit: int | None = None,
         trace: str = "",
+        terminal: str = "",
+        nohup: bool = False,
     ) -> int:
         """Start a command and return its process id; the rest is told in ``zygote.py``."""
         self._count += 1
@@ -65,13 +67,16 @@ class Zygote:
             "two_steps": two_steps,
             "limit": limit,
             "trace": trace,
+            "terminal": terminal,
+            "nohup": nohup,
         }
         return self._ask(request)
 
     def wait(self, pid: int, output: int | None = None) -> Result:
         """Wait for the end of a command; ``output`` is its number, the last one by default."""
         code = self._ask({"wait": pid})
-        said = (self.folder / f"{output or self._count}.txt").read_text()
+        path = self.folder / f"{output or self._count}.txt"  # not there where it had a terminal
+        said = path.read_text() if path.exists() else ""
         return Result(code, said, left_in_session(pid))
 
     def run(self, argv: list[Any], **faults: Any) -> Result:
