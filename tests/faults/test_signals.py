@@ -22,7 +22,7 @@ from processes import CODES, Result, left_in_session
 
 SIGNALS = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 FOLDERS = ["train", "tune", "knowledge"]  # commands that replace a whole folder
-SAVING = ["train", "tune", "dream"]  # commands that keep the work of the moment when asked to stop
+SAVING = ["train", "dream"]  # commands that keep the work of the moment when asked to stop
 
 
 def operations(trials: Trials, name: str, folder: Path, two_steps: bool = False) -> list[str]:
@@ -95,7 +95,7 @@ def test_the_work_of_the_moment_is_kept(trials: Trials, tmp_path: Path, name: st
     place = out / "policy.json" if name == "dream" else tmp_path / "out.run" / "state" / "run.json"
     for number in SIGNALS[1:]:
         before = place.read_bytes() if place.exists() else b""
-        result = trials.zygote.stop(argv, number, seconds=2.5)
+        result = trials.zygote.stop(argv, number, seconds=2)
         assert result.code == CODES[number], result.said
         assert place.read_bytes() != before
 
