@@ -17,7 +17,7 @@ OTHER = {
     "tune": ["--seed 1", "--learning-rate 0.01", "--rows 16", "--shortest 3"],
     "dream": ["--seed 1", "--horizon 11"],
     "direct": ["--seed 1", "--steps 512"],
-    "dyna": ["--seed 1", "--updates 20", "--epsilon 0.2"],
+    "dyna": ["--seed 1", "--updates 30", "--epsilon 0.2"],
 }
 
 

@@ -35,7 +35,7 @@ OPERATIONS = ("mkdir", "open", "replace", "rename", "rmdir", "unlink", "fsync", 
 def serve() -> None:
     """Answer requests until there are no more."""
     register_world(CorridorWorld)
-    trainer.Trainer.__init__.__defaults__ = (25, 20, None)  # saves of a run of 60 updates
+    trainer.Trainer.__init__.__defaults__ = (15, 20, None)  # saves of a run of 40 updates
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
