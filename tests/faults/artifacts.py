@@ -29,6 +29,7 @@ from worldgpt_env.model.batch import LossOutput
 from worldgpt_env.model.checkpoint import seal
 from worldgpt_env.model.cognition.chunks import ChunkStore
 from worldgpt_env.model.cognition.knowledge import Knowledge
+from worldgpt_env.model.modalities import ImageSpec
 from worldgpt_env.model.safe_tensors import read_tensors, save_tensors
 from worldgpt_env.model.trainer import Stage, Trainer
 from worldgpt_env.policies.extractors import default_policy
@@ -41,6 +42,10 @@ from worldgpt_env.policies.store import (
 )
 from worldgpt_env.starting import ResetOptions, Starter
 from worldgpt_env.training.recording import Recording
+from worldgpt_env.training.worldnet.format.annotation import StateFiles, WorldNetError
+from worldgpt_env.training.worldnet.format.folder import WorldNetDescription, WorldNetWriter
+from worldgpt_env.training.worldnet.format.load import load_worldnet
+from worldgpt_env.training.worldnet.format.vectors import VectorStore, write_vectors
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ def use_starts(folder: Path) -> str:
 
 
 def reseal_starts(folder: Path) -> None:
-    for path in folder.glob("*.safetensors"):
+    for path in folder.rglob("*.safetensors"):
         reseal_tensors(path)
 
 
@@ -209,13 +214,13 @@ def build_policy(folder: Path, seed: int) -> None:
 
 def use_policy(folder: Path) -> str:
     agent, progress = load_policy(folder), read_progress(folder)
-    assert progress is not None
+    kept = None if progress is None else (progress.tensors, progress.counters)
     space = toy_worlds.ButtonWorld("latent").observation_space
     space.seed(0)
     seen = [space.sample() for _ in range(3)]
     acted = [agent.predict(observation, deterministic=True)[0] for observation in seen]
     known = [agent.policy.predict_values(agent.policy.obs_to_tensor(o)[0]) for o in seen]
-    return digest(acted, known, progress.tensors, progress.counters, agent.num_timesteps)
+    return digest(acted, known, kept, agent.num_timesteps)
 
 
 def reseal_policy(folder: Path) -> None:
@@ -320,6 +325,41 @@ def use_recording(folder: Path) -> str:
     return digest(recording.world, repr(recording.specs), repr(recording.action_spec), episodes)
 
 
+# WorldNets ---------------------------------------------------------------------------------------
+
+
+def build_worldnet(folder: Path, seed: int) -> None:
+    import small_worldnet as small
+
+    specs = {m: small.SPECS[m] for m in (Modality.IMAGE, Modality.TEXT, Modality.VECTOR)}
+    told = WorldNetDescription("dots", specs, small.ACTION, ("day",), {"seed": seed})
+    with WorldNetWriter(folder, told) as writer:
+        moments = [small.moment(3 * n + seed, video=None, audio=None) for n in range(4)]
+        writer.add_sequence("train", moments, ["go right"] * 3, scenario="day", episode="e")
+
+
+def use_worldnet(folder: Path) -> str:
+    loaded = load_worldnet(folder)
+    if loaded.rejected:  # what training says of them, and goes on with the rest
+        raise WorldNetError(loaded.rejected[0].reason)
+    recording = loaded.recording
+    episodes = [(e.observations, e.actions, e.rewards, e.present) for e in recording.episodes]
+    return digest(recording.world, repr(recording.specs), repr(recording.action_spec), episodes)
+
+
+def build_vectors(folder: Path, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    table = {f"{n}.jpg": draw.normal(size=8).astype(np.float32) for n in range(3)}
+    write_vectors(folder, "train", Modality.IMAGE, "clip", table)
+
+
+def use_vectors(folder: Path) -> str:
+    rows = VectorStore(folder, "clip").rows(
+        [StateFiles(image=f"{n}.jpg") for n in range(3)], {Modality.IMAGE: ImageSpec(16, 16)}
+    )
+    return digest(rows)
+
+
 ARTIFACTS = {
     artifact.name: artifact
     for artifact in (
@@ -330,6 +370,8 @@ ARTIFACTS = {
         Artifact("training that was cut", build_training, use_training, reseal_training),
         Artifact("memory put aside", build_memory, use_memory, reseal_starts),
         Artifact("recording", build_recording, use_recording),
+        Artifact("WorldNet", build_worldnet, use_worldnet, reseal_folder),
+        Artifact("encoder vectors", build_vectors, use_vectors, reseal_starts),
     )
 }
 warnings.filterwarnings("ignore")
