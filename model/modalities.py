@@ -12,11 +12,12 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .errors import ConfigurationError
+from .spec_values import check_count, items_of, names_of, range_of, size_of, sizes_of
 
 
 class Modality(StrEnum):
@@ -29,6 +30,9 @@ class Modality(StrEnum):
     VECTOR = "vector"
 
 
+SIDES = ("height", "width")
+
+
 @dataclass(frozen=True)
 class ImageSpec:
     """An RGB image, ``(height, width, 3)`` uint8 in [0, 255]; both sides multiples of 8."""
@@ -37,8 +41,8 @@ class ImageSpec:
     width: int
 
     def __post_init__(self) -> None:
-        """Refuse sizes that do not split into cells."""
-        _check_sides("image", self.height, self.width)
+        """Refuse sizes that do not split into cells, or are no whole numbers."""
+        _set_sides("image", self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,12 +52,16 @@ class ImageSpec:
     dtype = np.dtype(np.uint8)
 
 
-def _check_sides(what: str, height: int, width: int) -> None:
+def _set_sides(what: str, spec: ImageSpec | VideoSpec) -> None:
     """Refuse pictures whose sides do not split into cells."""
+    height, width = (size_of(f"the {what}'s {side}", getattr(spec, side)) for side in SIDES)
     if height < 16 or width < 16 or height % 8 or width % 8:
         raise ConfigurationError(
             f"{what} is {height}x{width}: both sides must be multiples of 8, from 16."
         )
+    object.__setattr__(spec, "height", height)
+    object.__setattr__(spec, "width", width)
+    check_count(what, spec.shape)
 
 
 @dataclass(frozen=True)
@@ -69,11 +77,12 @@ class VideoSpec:
 
     def __post_init__(self) -> None:
         """Refuse a single frame, and sizes that do not split into cells."""
+        object.__setattr__(self, "frames", size_of("the video's frames", self.frames))
         if self.frames < 2:
             raise ConfigurationError(
                 f"video has {self.frames} frames; it needs at least 2: one frame is an image."
             )
-        _check_sides("video", self.height, self.width)
+        _set_sides("video", self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -90,6 +99,13 @@ class AudioSpec:
     samples: int
     channels: int
     rate: int  # samples per second
+
+    def __post_init__(self) -> None:
+        """Refuse anything but whole numbers from 1."""
+        for field in ("samples", "channels", "rate"):
+            value = size_of(f"the audio's {field}", getattr(self, field))
+            object.__setattr__(self, field, value)
+        check_count("audio", self.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,20 +133,24 @@ class TextSpec:
     ordered: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a vocabulary without the two reserved words, or with a word twice."""
-        object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        """Refuse a vocabulary without the two reserved words or with a word twice, and no slot."""
+        object.__setattr__(self, "slots", size_of("the slots of the text", self.slots))
+        object.__setattr__(self, "vocabulary", names_of("the vocabulary", self.vocabulary))
         if self.vocabulary[:2] != ("", "<unknown>"):
             raise ConfigurationError(
                 f"the vocabulary starts with {self.vocabulary[:2]!r}; "
                 "start it with '' and '<unknown>', or use TextSpec.of(words, slots)."
             )
-        if len(set(self.vocabulary)) != len(self.vocabulary):
-            raise ConfigurationError("the vocabulary holds a word twice.")
+        if not isinstance(self.ordered, bool | np.bool_):
+            raise ConfigurationError(f"ordered is {self.ordered!r} of the text; use True or False.")
+        object.__setattr__(self, "ordered", bool(self.ordered))
+        check_count("text", self.shape)
 
     @classmethod
-    def of(cls, words: list[str], slots: int, ordered: bool = False) -> TextSpec:
+    def of(cls, words: Iterable[str], slots: int, ordered: bool = False) -> TextSpec:
         """Build the spec of a closed vocabulary from its ``words`` (sorted, each kept once)."""
-        return cls(slots, ("", "<unknown>", *sorted(set(words) - {"", "<unknown>"})), ordered)
+        known = names_of("the words", dict.fromkeys(items_of("the words", words)))
+        return cls(slots, ("", "<unknown>", *sorted(set(known) - {"", "<unknown>"})), ordered)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -166,14 +186,13 @@ class VectorSpec:
 
     def __post_init__(self) -> None:
         """Refuse bounds that do not belong to the names, or are empty intervals."""
-        object.__setattr__(self, "names", tuple(self.names))
-        for field in ("low", "high"):  # numpy's numbers too, which JSON does not know
-            object.__setattr__(self, field, tuple(float(bound) for bound in getattr(self, field)))
-        if not len(self.names) == len(self.low) == len(self.high):
-            raise ConfigurationError("names, low and high of a vector must have one length.")
-        for name, low, high in zip(self.names, self.low, self.high, strict=True):
-            if not (np.isfinite(low) and np.isfinite(high) and low < high):
-                raise ConfigurationError(f"the number {name!r} has the range [{low}, {high}].")
+        names = names_of("the names of a vector", self.names)
+        if not names:
+            raise ConfigurationError("a vector has no names; name at least one number.")
+        low, high = range_of([f"the number {name!r}" for name in names], self.low, self.high)
+        for field, value in (("names", names), ("low", low), ("high", high)):
+            object.__setattr__(self, field, value)
+        check_count("vector", self.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -205,9 +224,10 @@ class ActionSpec:
         kind: one of :data:`ACTION_KINDS`.
         sizes: ``(n,)`` for discrete, a size per part for multidiscrete, ``(dimensions,)`` for box,
             ``(slots,)`` for text.
-        names: a word or phrase per discrete action (``"turn left"``), or per box dimension; the
-            vocabulary of a text action.
-        low: lower bounds of a box, else empty.
+        names: a word or phrase per discrete action (``"turn left"``), per box dimension, or per
+            part of multidiscrete; or none; no name stands for two actions. The vocabulary of a text
+            action.
+        low: lower bounds of a box, each below its upper one; else empty.
         high: upper bounds of a box, else empty.
     """
 
@@ -218,17 +238,41 @@ class ActionSpec:
     high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse unknown kinds and bounds of the wrong length."""
-        for field, kind in (("sizes", int), ("names", str), ("low", float), ("high", float)):
-            object.__setattr__(self, field, tuple(kind(item) for item in getattr(self, field)))
+        """Refuse unknown kinds, and sizes, names and bounds that do not belong together."""
         if self.kind not in ACTION_KINDS:
             raise ConfigurationError(
                 f"action kind {self.kind!r} is unknown; there are {', '.join(ACTION_KINDS)}."
             )
-        if self.kind == "box" and not len(self.low) == len(self.high) == self.sizes[0]:
-            raise ConfigurationError("a box action needs one low and one high bound per dimension.")
+        what = f"the sizes of {self.kind} actions"
+        sizes = sizes_of(what, self.sizes)
+        if not sizes or (self.kind != "multidiscrete" and len(sizes) > 1):
+            wanted = "a size per part" if self.kind == "multidiscrete" else "one number"
+            raise ConfigurationError(f"{what} are {sizes}; give {wanted} in a tuple.")
+        names = names_of(f"the names of {self.kind} actions", self.names)
+        count = len(sizes) if self.kind == "multidiscrete" else sizes[0]
+        if names and self.kind != "text" and len(names) != count:
+            raise ConfigurationError(
+                f"there are {len(names)} names of {self.kind} actions and {count} of them; "
+                "name each, or none."
+            )
+        for field, value in (("sizes", sizes), ("names", names)):
+            object.__setattr__(self, field, value)
+        self._set_bounds()
         if self.kind == "text":
-            TextSpec(self.sizes[0], self.names)  # refuses a wrong vocabulary
+            TextSpec(sizes[0], names)  # refuses a wrong vocabulary
+        check_count("an action", (sum(sizes),))
+
+    def _set_bounds(self) -> None:
+        """Refuse bounds that are empty or infinite, or of actions that have none."""
+        if self.kind == "box":
+            labels = self.names or [f"dimension {number}" for number in range(self.sizes[0])]
+            bounds = range_of([f"the action {label!r}" for label in labels], self.low, self.high)
+        elif len(self.low) or len(self.high):
+            raise ConfigurationError(f"{self.kind} actions have no low and high; leave them out.")
+        else:
+            bounds = ((), ())
+        for field, value in zip(("low", "high"), bounds, strict=True):
+            object.__setattr__(self, field, value)
 
     @classmethod
     def text(cls, words: Iterable[str], slots: int) -> ActionSpec:
@@ -237,7 +281,7 @@ class ActionSpec:
         An action is ``(slots,)`` int64 ids. The empty one, all zeros, lets no time pass: it asks
         for the other modalities of a moment that is described.
         """
-        return cls("text", (slots,), TextSpec.of(list(words), slots).vocabulary)
+        return cls("text", (slots,), TextSpec.of(words, slots).vocabulary)
 
     @property
     def vocabulary(self) -> TextSpec:
@@ -253,10 +297,41 @@ def specs_to_json(specs: Mapping[Modality, ModalitySpec]) -> dict[str, Any]:
 
 
 def specs_from_json(data: Mapping[str, Any]) -> dict[Modality, ModalitySpec]:
-    """Return the specs written by :func:`specs_to_json`, in token order."""
+    """Return the specs written by :func:`specs_to_json`, in token order.
+
+    Raises:
+        ConfigurationError: a modality is unknown, or the fields are not those of its spec.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(f"the modalities are {data!r:.80}; give a spec by modality.")
     unknown = set(data) - {str(modality) for modality in Modality}
     if unknown:
         raise ConfigurationError(
-            f"unknown modality {sorted(unknown)}; there are {[str(m) for m in Modality]}."
+            f"unknown modality {sorted(map(str, unknown))}; there are {[str(m) for m in Modality]}."
         )
-    return {m: SPEC_OF[m](**data[str(m)]) for m in Modality if str(m) in data}
+    return {
+        m: _from_fields(SPEC_OF[m], f"the {m} spec", data[str(m)])
+        for m in Modality
+        if str(m) in data
+    }
+
+
+def action_from_json(data: Mapping[str, Any]) -> ActionSpec:
+    """Return the action spec whose fields ``dataclasses.asdict`` wrote.
+
+    Raises:
+        ConfigurationError: they are not its fields.
+    """
+    return _from_fields(ActionSpec, "the action spec", data)
+
+
+Spec = TypeVar("Spec", ImageSpec, VideoSpec, AudioSpec, TextSpec, VectorSpec, ActionSpec)
+
+
+def _from_fields(kind: type[Spec], what: str, data: Any) -> Spec:
+    """Return ``kind`` with the fields in ``data``."""
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    needed = {n for n, field in known.items() if field.default is dataclasses.MISSING}
+    if not isinstance(data, Mapping) or not needed <= set(data) <= set(known):
+        raise ConfigurationError(f"{what} is {data!r:.80}; its fields are {', '.join(known)}.")
+    return kind(**data)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from worldgpt_env.model.errors import WriteError
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
+from worldgpt_env.model.safe_io import RunLock
 
-from .dataset import (
-    Description,
-    Episode,
-    RecordingError,
-    read_description,
-    read_episodes,
-    write_dataset,
-)
+from .data_checks import EpisodeCheck, check_options, check_recording
+from .dataset import Description, read_description, read_episodes, write_dataset
+from .episode import Episode, RecordingError
 
 __all__ = ["Episode", "Recording", "RecordingError", "Transitions"]
 
@@ -65,7 +62,7 @@ class Recording:
         world: name of the world, as ``make_world`` knows it.
         specs: shape of each modality, in token order.
         action_spec: what an agent may do.
-        episodes: in the order in which they were lived.
+        episodes: in the order in which they were lived; kept as a list, whatever gives them.
         world_options: keyword arguments of ``make_world`` that open the world as it was recorded.
     """
 
@@ -75,13 +72,22 @@ class Recording:
     episodes: list[Episode]
     world_options: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Keep what a generator gives, which is read more than once."""
+        if not isinstance(self.episodes, list):
+            if not isinstance(self.episodes, Iterable):
+                raise RecordingError(
+                    f"the episodes are {self.episodes!r:.80}; give a list of them."
+                )
+            self.episodes = list(self.episodes)
+
     @classmethod
     def load(cls, paths: Paths) -> Recording:
         """Read one dataset folder, or several of the same world one after another.
 
         Raises:
-            RecordingError: a dataset is missing, empty, truncated or foreign, or they differ in
-                world, shapes or actions.
+            RecordingError: a dataset is missing, empty, truncated, changed or foreign, an episode
+                does not fit its specs, or they differ in world, shapes or actions.
         """
         folders = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         if not folders:
@@ -102,45 +108,40 @@ class Recording:
     def save(self, folder: str | Path) -> None:
         """Write a dataset that :meth:`load` and ``worldgpt train`` read: for your own recordings.
 
+        Every episode passes :class:`~worldgpt_env.training.data_checks.EpisodeCheck` before
+        anything is written, and comes back from :meth:`load` as it is.
+
         Raises:
             RecordingError: an episode does not fit the specs, there is none, ``folder`` holds a
                 dataset already, or cannot be written.
+            LockedError: another process writes there.
         """
         folder = Path(folder)
-        if (folder / "data").exists():
-            raise RecordingError(f"{folder} holds a recording already; choose another folder.")
         if not self.episodes:
             raise RecordingError("there is no episode to save; record at least one.")
-        for number, episode in enumerate(self.episodes):
-            self._check(number, episode)
-        size = sum(o.nbytes for e in self.episodes for o in e.observations.values())
+        check_recording(self.world, self.specs, self.action_spec, self.world_options)
+        check = EpisodeCheck(self.specs, self.action_spec)
+        episodes = [
+            check(episode, f"episode {number} of world {self.world!r}")
+            for number, episode in enumerate(self.episodes)
+        ]
         description = Description(
-            self.world, self.specs, self.action_spec, {"world_options": self.world_options}
+            self.world,
+            self.specs,
+            self.action_spec,
+            {"world_options": check_options(self.world_options)},
         )
+        size = sum(episode.nbytes for episode in episodes)
         try:
-            write_dataset(folder, description, self.episodes, size)
-        except OSError as error:
-            raise RecordingError(f"{folder} cannot be written: {error.strerror}.") from error
-
-    def _check(self, number: int, episode: Episode) -> None:
-        """Refuse an episode whose parts do not fit the specs or each other."""
-        steps, problem = len(episode), ""
-        if set(episode.observations) != set(self.specs):
-            has, needs = ([str(m) for m in part] for part in (episode.observations, self.specs))
-            problem = f"has the modalities {has} instead of {needs}"
-        elif not steps or len(episode.rewards) != steps:
-            problem = f"has {steps} actions and {len(episode.rewards)} rewards"
-        elif not np.isfinite(episode.rewards).all():
-            problem = "has a reward that is NaN or infinite"
-        for modality, spec in self.specs.items() if not problem else ():
-            part = episode.observations[modality]
-            if part.shape != (steps + 1, *spec.shape) or part.dtype != spec.dtype:
-                problem = (
-                    f"has a {modality} of shape {part.shape} and dtype {part.dtype} instead of "
-                    f"{(steps + 1, *spec.shape)} {spec.dtype}: one moment more than actions"
-                )
-        if problem:
-            raise RecordingError(f"episode {number} {problem}.")
+            with RunLock(folder):
+                if any((folder / name).exists() for name in ("data", "collect.json")):
+                    raise RecordingError(
+                        f"{folder} holds a recording already; choose another folder."
+                    )
+                write_dataset(folder, description, episodes, size)
+        except WriteError as error:
+            reason = getattr(error.__cause__, "strerror", None) or error.__cause__ or error
+            raise RecordingError(f"{folder} cannot be written: {reason}.") from error
 
     @property
     def steps(self) -> int:

@@ -26,6 +26,7 @@ from worldgpt_env.model.worldgpt import WorldGPT
 from worldgpt_env.start_states import StartStates
 
 from .card import write_card
+from .data_checks import check_for_model
 from .histories import LONGEST
 from .identity import identity_of
 from .observers import ProgressObserver
@@ -187,6 +188,7 @@ def _train(config: TrainConfig, run: Path, observer: Observer) -> dict[str, Any]
     learned = learned.sample(config.share, config.seed)
     torch.manual_seed(config.seed)
     model = build_model(config, learned).to(config.device)
+    check_for_model(recording, model.specs, model.action_spec)
     trainer = Trainer(model, run / "state", observer, settings=config.identity(whole))
     train_codecs(config, model, learned, trainer)
     model.eval()

@@ -15,6 +15,7 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.worldgpt import WorldGPT
 
+from .data_checks import check_for_model
 from .recording import Episode, Recording
 
 
@@ -43,7 +44,12 @@ class EncodedRecording:
 
 
 def encode_recording(model: WorldGPT, recording: Recording, chunk: int = 512) -> EncodedRecording:
-    """Return the codes of every moment of ``recording``."""
+    """Return the codes of every moment of ``recording``.
+
+    Raises:
+        RecordingError: it is of another world than the model, or an episode does not fit.
+    """
+    check_for_model(recording, model.specs, model.action_spec)
     state = {}
     for modality in model.specs:
         raw = np.concatenate([e.observations[modality] for e in recording.episodes])  # (M, ...)

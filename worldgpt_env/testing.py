@@ -17,6 +17,7 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.array_checks import ObservationCheck, ends_problem, reward_problem
 from worldgpt_env.model.batch import Prediction, State
 from worldgpt_env.model.modalities import ActionSpec, Modality, TextSpec
 
@@ -147,13 +148,15 @@ def _check_step(
     info: Mapping[str, Any],
 ) -> None:
     specs = world.get_wrapper_attr("specs")
-    _expect(observation in world.observation_space, "an observation is outside its space")
-    _expect(
-        isinstance(reward, float) and np.isfinite(reward), f"the reward {reward!r} is no number"
+    problem = (
+        ObservationCheck(specs).problem(observation)
+        or reward_problem(reward)
+        or ends_problem(terminated, truncated)
     )
+    _expect(not problem, problem)
+    _expect(isinstance(reward, float), f"the reward {reward!r} must be a Python float")
     flags = type(terminated) is bool and type(truncated) is bool
     _expect(flags, f"terminated {terminated!r} and truncated {truncated!r} must be Python bools")
-    _expect(not (terminated and truncated), "an episode is terminated and truncated at once")
     seen = [str(m) for m in (Modality.IMAGE, Modality.VIDEO) if m in specs]
     for key in seen if terminated or truncated else ():
         _expect(bool(observation[key].any()), f"the last {key} of an episode is black")

@@ -30,24 +30,48 @@ _WORLDS: dict[str, str | type[World]] = {
 }
 
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,63}")
+
+
 def world_names() -> tuple[str, ...]:
     """Return the names that :func:`make_world` knows, your own registered ones included."""
     return tuple(_WORLDS)
+
+
+def check_world_name(name: Any, where: str) -> None:
+    """Refuse a name that no recording can bear: it is part of a Minari id, and of a path.
+
+    Args:
+        name: of a world.
+        where: what is named so, for the message.
+
+    Raises:
+        ConfigurationError: it is not made of 2 to 64 letters, digits, ``-`` and ``_``, of which the
+            first is a letter or a digit.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{where} is {name!r:.80}; use 2 to 64 letters, digits, '-' and '_', with a letter or "
+            "a digit first."
+        )
 
 
 def register_world(world_class: type[World]) -> None:
     """Make your own world known to :func:`make_world`, under its ``world_name``, in this process.
 
     Raises:
-        ConfigurationError: the class is no :class:`World`, its name is taken, or is not made of
-            letters, digits, ``-`` and ``_``.
+        ConfigurationError: the class is no :class:`World`, its name is taken or no name, see
+            :func:`check_world_name`, or its ``options`` are no names.
     """
     if not (isinstance(world_class, type) and issubclass(world_class, World)):
         raise ConfigurationError(f"{world_class!r} is no world; derive its class from World.")
     name = getattr(world_class, "world_name", "")
-    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):
+    check_world_name(name, f"{world_class.__name__}.world_name")
+    options = getattr(world_class, "options", None)
+    if not isinstance(options, tuple | list) or not all(isinstance(one, str) for one in options):
         raise ConfigurationError(
-            f"{world_class.__name__}.world_name is {name!r}; use letters, digits, '-' and '_'."
+            f"{world_class.__name__}.options is {options!r:.80}; give the names of the arguments "
+            "of its __init__ in a tuple, () if it has none."
         )
     if _WORLDS.get(name, world_class) is not world_class:
         raise ConfigurationError(f"there is a world {name!r} already; choose another world_name.")
@@ -79,7 +103,13 @@ def make_world(name: str, **options: Any) -> World:
             f"world {name!r} has no option {', '.join(sorted(unknown))}; "
             f"it has {', '.join(world_class.options)}."
         )
-    return world_class(**options)
+    world = world_class(**options)
+    if not hasattr(world, "action_spec"):
+        raise ConfigurationError(
+            f"{world_class.__name__}.__init__ does not call _declare(specs, actions, render_mode); "
+            "call it there."
+        )
+    return world
 
 
 def _class_of(entry: str | type[World]) -> type[World]:

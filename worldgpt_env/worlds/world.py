@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import gymnasium as gym
 import numpy as np
 
+from worldgpt_env.model.array_checks import ObservationCheck, ends_problem, reward_problem
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
 
 from ..errors import (
     ClosedEnvironmentError,
+    ContractError,
     EpisodeEndedError,
     RenderModeError,
     ResetNeededError,
@@ -31,7 +33,8 @@ class World(gym.Env[Observation, Any]):
 
     Subclasses call :meth:`_declare` and implement ``_reset`` and ``_step``. ``terminated`` is the
     world's own end, ``truncated`` its time limit, never both. ``info["text"]`` is the sentence
-    that the text ids stand for. Every observation is a fresh object.
+    that the text ids stand for. Every observation is a fresh object. What breaks these rules or
+    the specs is a :class:`ContractError` at the step where it happens.
 
     Attributes:
         world_name: the name given to ``make_world``.
@@ -72,6 +75,9 @@ class World(gym.Env[Observation, Any]):
         self.render_mode = render_mode
         self._gate = ActionGate(self.action_spec)
         self._phase = "new"  # new -> running -> ended -> running ... -> closed
+        # Two underscores: a subclass may count its own steps by any name.
+        self.__steps = 0
+        self.__check = ObservationCheck(self.specs)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -84,13 +90,21 @@ class World(gym.Env[Observation, Any]):
         Raises:
             ClosedEnvironmentError: the world was closed.
             WorldError: the world cannot start here.
+            ContractError: the observation does not fit the specs.
         """
         if self._phase == "closed":
             raise ClosedEnvironmentError(
                 "reset() came after close(); open the world again with make_world(...)."
             )
         super().reset(seed=seed)
-        observation, text = self._reset()
+        self.__steps = 0
+        given = self._reset()
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            self.__refuse(f"{_shape_of(given)}; expected are an observation and its sentence")
+        observation, text = given
+        problem = self.__check.problem(observation) or _text_problem(text)
+        if problem:
+            self.__refuse(problem)
         self._phase = "running"
         return observation, {"text": text}
 
@@ -105,13 +119,26 @@ class World(gym.Env[Observation, Any]):
             ClosedEnvironmentError: the world was closed.
             InvalidActionError: it is not in the action space.
             WorldError: the world died.
+            ContractError: the observation, the reward or the end is not what the specs say.
         """
         if self._phase != "running":
             self._refuse_step()
         chosen = self._gate.one(action)[0]
         if self.action_spec.kind == "discrete":
             chosen = int(chosen)
-        observation, reward, terminated, truncated, text = self._step(chosen)
+        self.__steps += 1
+        given = self._step(chosen)
+        if not isinstance(given, tuple | list) or len(given) != 5:
+            self.__refuse(f"{_shape_of(given)}; expected are five values, see _step")
+        observation, reward, terminated, truncated, text = given
+        problem = (
+            self.__check.problem(observation)
+            or reward_problem(reward)
+            or ends_problem(terminated, truncated)
+            or _text_problem(text)
+        )
+        if problem:
+            self.__refuse(problem)
         if terminated or truncated:
             self._phase = "ended"
         return observation, float(reward), bool(terminated), bool(truncated), {"text": text}
@@ -129,6 +156,15 @@ class World(gym.Env[Observation, Any]):
             "step() came after close(); open the world again with make_world(...)."
         )
 
+    def __refuse(self, problem: str) -> NoReturn:
+        """End the episode with an error."""
+        self._phase = "ended"
+        when = f"step {self.__steps} of the episode" if self.__steps else "reset()"
+        raise ContractError(
+            f"world {self.world_name!r}, {when}: {problem}. Mend its _reset and _step, or its "
+            "specs; see worldgpt_env.testing.check_world."
+        )
+
     def _reset(self) -> tuple[Observation, str]:
         """Start an episode with ``self.np_random``; return the observation and its sentence."""
         raise NotImplementedError
@@ -140,3 +176,14 @@ class World(gym.Env[Observation, Any]):
             Observation, reward, terminated, truncated and the sentence.
         """
         raise NotImplementedError
+
+
+def _shape_of(given: Any) -> str:
+    """Return in words what came where a tuple of another length was expected."""
+    values = f" of {len(given)} values" if isinstance(given, tuple | list) else ""
+    return f"a {type(given).__name__}{values} came"
+
+
+def _text_problem(text: Any) -> str:
+    """Return in words why ``text`` is no sentence; ``""`` if it is one."""
+    return "" if isinstance(text, str) else f"the text is {text!r:.80}; expected is a str"

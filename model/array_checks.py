@@ -1,0 +1,202 @@
+"""Whether arrays fit the specs: the door of everything that is recorded, learned from or lived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .modalities import ActionSpec, AudioSpec, Modality, ModalitySpec, TextSpec, VectorSpec
+
+WHOLE = frozenset(np.dtype(code) for code in np.typecodes["AllInteger"])
+"""The dtypes that a discrete action may have; all are stored as int64."""
+FRACTIONS = frozenset((np.dtype(np.float32), np.dtype(np.float16)))
+"""The dtypes that a box action may have; both are stored as float32."""
+NUMBERS = (float, int, np.floating, np.integer, np.bool_)
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """The first thing of an array that does not fit.
+
+    Attributes:
+        row: the time step or action, counted from 0; None: the array as a whole.
+        came: what is there.
+        expected: what should be there.
+    """
+
+    row: int | None
+    came: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class ArrayCheck:
+    """What one observation of a modality, or one action, must be.
+
+    Attributes:
+        shape: of one.
+        dtypes: those that it may have.
+        low: the least values, which broadcast to ``shape``; None: any of the dtype's.
+        high: the greatest values.
+        expected: the same in words.
+        labels: what each number is called; ``()``: they are counted.
+    """
+
+    shape: tuple[int, ...]
+    dtypes: frozenset[np.dtype[Any]]
+    low: np.ndarray | None
+    high: np.ndarray | None
+    expected: str
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, spec: ModalitySpec) -> ArrayCheck:
+        """Return the check of a modality's observations; the dtype is exact."""
+        low = high = None
+        labels: tuple[str, ...] = ()
+        words = f"shape {spec.shape} and dtype {spec.dtype}"
+        if isinstance(spec, AudioSpec):
+            low, high = np.float32(-1), np.float32(1)
+            words += " between -1 and 1"
+        elif isinstance(spec, TextSpec):
+            low, high = np.int64(0), np.int64(len(spec.vocabulary) - 1)
+            words += f" with word ids from 0 to {high}"
+        elif isinstance(spec, VectorSpec):
+            low, high = np.array(spec.low, np.float32), np.array(spec.high, np.float32)
+            labels = spec.names
+            words += f" with {_ranges(labels, spec.low, spec.high)}"
+        return cls(spec.shape, frozenset((spec.dtype,)), _array(low), _array(high), words, labels)
+
+    @classmethod
+    def of_actions(cls, spec: ActionSpec) -> ArrayCheck:
+        """Return the check of actions: whole numbers of any width, or float32 of a box."""
+        if spec.kind == "box":
+            labels = spec.names or tuple(f"dimension {n}" for n in range(spec.sizes[0]))
+            low, high = np.array(spec.low, np.float32), np.array(spec.high, np.float32)
+            words = f"shape {low.shape} and dtype float32 with "
+            words += _ranges(labels, spec.low, spec.high)
+            return cls(low.shape, FRACTIONS, low, high, words, labels)
+        if spec.kind == "discrete":
+            high, labels, words = np.array(spec.sizes[0] - 1), (), ""
+        elif spec.kind == "text":
+            high, labels = np.full(spec.sizes, len(spec.names) - 1), ()
+            words = f"shape {high.shape} of word ids, "
+        else:
+            high, labels = np.array(spec.sizes) - 1, spec.names
+            words = f"shape {high.shape}, each "
+        highest = sorted(set(high.reshape(-1).tolist()))
+        words += "a whole number from 0 to " + (str(highest[0]) if len(highest) == 1 else f"{high}")
+        return cls(high.shape, WHOLE, np.zeros_like(high), high, words, labels)
+
+    def one(self, array: Any) -> Misfit | None:
+        """Return what does not fit of one observation or action ``(*shape)``; None if it fits."""
+        return self._whole(array, self.shape) or self._values(array[None])
+
+    def many(self, array: Any, rows: int, absent: np.ndarray | None = None) -> Misfit | None:
+        """Return what does not fit of ``(rows, *shape)``; None if all do.
+
+        Args:
+            array: what to check.
+            rows: how many there should be.
+            absent: ``(rows,)`` bool: where nothing is there; zeros are allowed too.
+        """
+        return self._whole(array, (rows, *self.shape)) or self._values(array, absent)
+
+    def _whole(self, array: Any, shape: tuple[int, ...]) -> Misfit | None:
+        """Compare type, shape and dtype."""
+        if isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray):
+            if array.shape == shape and array.dtype in self.dtypes:
+                return None
+            came = f"has shape {array.shape} and dtype {array.dtype}"
+        else:
+            came = f"is a {type(array).__name__} and no numpy array"
+        many = "" if shape == self.shape else f"{shape[0]} of "
+        return Misfit(None, came, f"{many}{self.expected}")
+
+    def _values(self, array: np.ndarray, absent: np.ndarray | None = None) -> Misfit | None:
+        """Compare the values ``(rows, *shape)``; NaN is in no range."""
+        if self.low is None or self.high is None:
+            return None
+        inside = (array >= self.low) & (array <= self.high)  # (rows, *shape)
+        if inside.all():
+            return None
+        fits = inside.reshape(len(array), -1).all(1)  # (rows,)
+        if absent is not None:
+            fits |= absent & ~array.reshape(len(array), -1).any(1)
+        if fits.all():
+            return None
+        row = int(np.argmin(fits))
+        place = tuple(int(index) for index in np.argwhere(~inside[row])[0])
+        return Misfit(row, self._told(place, array[row][place]), self.expected)
+
+    def _told(self, place: tuple[int, ...], value: Any) -> str:
+        """Return in words that the number at ``place`` of one observation or action is there."""
+        if not place:
+            return f"is {value}"
+        if self.labels:
+            return f"has {self.labels[place[0]]} {value}"
+        return f"has {value} at {list(place)}"
+
+
+class ObservationCheck:
+    """Checks the observations of a world, one at a time."""
+
+    def __init__(self, specs: Mapping[Modality, ModalitySpec]) -> None:
+        """Prepare the bounds of ``specs``."""
+        self._checks = {str(modality): ArrayCheck.of(spec) for modality, spec in specs.items()}
+
+    def problem(self, observation: Any) -> str:
+        """Return in words what does not fit; ``""`` if all does.
+
+        Args:
+            observation: per modality an array of the shape, dtype and range of its spec.
+        """
+        if not isinstance(observation, Mapping):
+            return (
+                f"the observation is a {type(observation).__name__}; expected is a dict of arrays"
+            )
+        if observation.keys() != self._checks.keys():
+            keys = sorted(map(str, observation))
+            return f"the observation has the keys {keys}; expected are {sorted(self._checks)}"
+        for key, check in self._checks.items():
+            misfit = check.one(observation[key])
+            if misfit is not None:
+                return (
+                    f"the {key} is outside its space: it {misfit.came}; expected is "
+                    f"{misfit.expected}"
+                )
+        return ""
+
+
+def reward_problem(reward: Any) -> str:
+    """Return in words why ``reward`` is no reward; ``""`` if it is a number that float32 holds."""
+    if isinstance(reward, NUMBERS) and -LARGEST <= reward <= LARGEST:  # False for NaN
+        return ""
+    return f"the reward is {reward!r:.80}; expected is a finite number that float32 can hold"
+
+
+def ends_problem(terminated: Any, truncated: Any) -> str:
+    """Return in words what is wrong with how a step ends; ``""`` if nothing is."""
+    for name, flag in (("terminated", terminated), ("truncated", truncated)):
+        if not isinstance(flag, bool | np.bool_):
+            return f"{name} is {flag!r:.80}; expected is True or False"
+    if terminated and truncated:
+        return (
+            "the episode is terminated and truncated at once; expected is one of both: truncated "
+            "only where the world has not ended by itself"
+        )
+    return ""
+
+
+def _array(bound: Any) -> np.ndarray | None:
+    return None if bound is None else np.asarray(bound)
+
+
+def _ranges(labels: tuple[str, ...], low: tuple[float, ...], high: tuple[float, ...]) -> str:
+    """Return ``"health in [0, 100], ammo in [0, 50]"``, the first four."""
+    told = [f"{n} in [{a:g}, {b:g}]" for n, a, b in zip(labels, low, high, strict=True)]
+    return ", ".join(told[:4]) + (f" and {len(told) - 4} more" if len(told) > 4 else "")
