@@ -19,6 +19,7 @@ from worldgpt_env.model.modalities import (
     specs_to_json,
 )
 from worldgpt_env.model.safe_io import recover_folder
+from worldgpt_env.model.safe_json import read_json
 
 from .episode import RecordingError
 
@@ -99,14 +100,8 @@ def read_metadata(folder: Path) -> tuple[dict[str, Any], Description]:
             f"there is no recording in {folder}; "
             f"make one with: worldgpt collect --world NAME --steps N --out {folder}"
         )
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(metadata, dict):
-            raise TypeError(f"it is a {type(metadata).__name__}")
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RecordingError(
-            f"{path} is truncated or damaged ({error}); record it again."
-        ) from error
+    # Minari writes every bound of every number of a space.
+    metadata = read_json(path, "Record it again.", RecordingError, 2**28, figures=True)
     if "worldgpt" not in metadata:
         raise RecordingError(
             f"{folder} is a Minari dataset that worldgpt collect did not make: it lacks the specs "

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import tiny_world
 import toy_worlds
+from door_samples import Walk
 
 from worldgpt_env.model import Modality, WorldGPT
 from worldgpt_env.model.batch import LossOutput
@@ -41,11 +42,13 @@ from worldgpt_env.policies.store import (
     save_policy,
 )
 from worldgpt_env.starting import ResetOptions, Starter
+from worldgpt_env.training.collect import CollectConfig, collect
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.worldnet.format.annotation import StateFiles, WorldNetError
 from worldgpt_env.training.worldnet.format.folder import WorldNetDescription, WorldNetWriter
 from worldgpt_env.training.worldnet.format.load import load_worldnet
 from worldgpt_env.training.worldnet.format.vectors import VectorStore, write_vectors
+from worldgpt_env.worlds import registry
 
 
 @dataclass(frozen=True)
@@ -325,6 +328,39 @@ def use_recording(folder: Path) -> str:
     return digest(recording.world, repr(recording.specs), repr(recording.action_spec), episodes)
 
 
+CUT = 12
+"""Steps after which a recording is stopped."""
+
+
+class Once(Walk):
+    """A world that raises Ctrl-C once."""
+
+    left = CUT
+
+    def _step(self, action: int) -> Any:
+        type(self).left -= 1
+        if type(self).left < 0:
+            raise KeyboardInterrupt
+        return super()._step(action)
+
+
+def _collect(folder: Path, world: type[Walk], seed: int = 3) -> None:
+    registry._WORLDS["walk"] = world
+    collect(CollectConfig(world="walk", steps=20, out=str(folder), seed=seed))
+
+
+def build_collect(folder: Path, seed: int) -> None:
+    try:
+        _collect(folder, type("Cut", (Once,), {}), 3 + seed)
+    except KeyboardInterrupt:
+        return
+
+
+def use_collect(folder: Path) -> str:
+    _collect(folder, Walk)
+    return use_recording(folder)
+
+
 # WorldNets ---------------------------------------------------------------------------------------
 
 
@@ -370,6 +406,7 @@ ARTIFACTS = {
         Artifact("training that was cut", build_training, use_training, reseal_training),
         Artifact("memory put aside", build_memory, use_memory, reseal_starts),
         Artifact("recording", build_recording, use_recording),
+        Artifact("recording that was cut", build_collect, use_collect),
         Artifact("WorldNet", build_worldnet, use_worldnet, reseal_folder),
         Artifact("encoder vectors", build_vectors, use_vectors, reseal_starts),
     )

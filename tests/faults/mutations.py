@@ -98,8 +98,11 @@ def of_bytes(folder: Path, other: Path, flips: int, seed: int = 0) -> Iterator[M
         for second in files:
             if second != file:
                 yield Mutation("files", f"{second} as {file}", _copy(folder / second, file))
-        if (other / file).is_file():
-            yield Mutation("files", f"{file} of another", _copy(other / file, file))
+        if (other / file).is_file():  # alone, it is another one, and whole
+            alone = len(files) == 1
+            yield Mutation("files", f"{file} of another", _copy(other / file, file), alone)
+        number = file.with_name(f"999999{file.suffix}")
+        yield Mutation("files", f"{file} as {number.name}", _copy(folder / file, number))
 
 
 def _flip(file: Path, place: int, bit: int) -> Callable[[Path], None]:
