@@ -85,14 +85,14 @@ def backbone_config(settings: dict[str, Any]) -> PreTrainedConfig:
     return config
 
 
-def build_network(settings: dict[str, Any], dtype: torch.dtype | None = None) -> nn.Module:
+def build_network(settings: dict[str, Any], dtype: torch.dtype | None = None) -> Any:
     """Return the language model of ``settings``, see :func:`backbone_config`, randomly initialised.
 
     Raises:
         ConfigurationError: there is none.
     """
     try:
-        network: nn.Module = AutoModel.from_config(
+        return AutoModel.from_config(
             backbone_config(settings), dtype=dtype, trust_remote_code=False
         )
     except WorldGPTError:
@@ -103,7 +103,6 @@ def build_network(settings: dict[str, Any], dtype: torch.dtype | None = None) ->
             f"{one_line(error)}. Give the fields of a causal LM's configuration and its "
             "'model_type', or the name or folder of a pretrained one as 'checkpoint'."
         ) from error
-    return network
 
 
 class Backbone(Referring):

@@ -112,7 +112,7 @@ class Fields:
 
     def __init__(
         self,
-        data: Mapping[str, Any],
+        data: dict[str, Any],
         where: str | Path,
         error: type[WorldGPTError] = CheckpointError,
     ) -> None:

@@ -113,10 +113,10 @@ class Facts:
             for kind in ("present", "present_next"):
                 wanted[f"{kind}/{modality}"] = ((rows,), torch.bool, None)
         for name, part in self.tensors().items():
-            size, kind, limit = wanted.get(name, ((), part.dtype, None))
-            if tuple(part.shape) != size or part.dtype != kind:
+            size, dtype, limit = wanted.get(name, ((), part.dtype, None))
+            if tuple(part.shape) != size or part.dtype != dtype:
                 raise KnowledgeError(
-                    f"{name} is {part.dtype} {tuple(part.shape)}, and the model gives {kind} {size}"
+                    f"{name} is {part.dtype} {tuple(part.shape)}, the model gives {dtype} {size}"
                 )
             if limit is not None and bool(((part < 0) | (part >= limit)).any()):
                 raise KnowledgeError(f"{name} has a number that is not from 0 to {limit}")

@@ -314,9 +314,10 @@ def use_memory(folder: Path) -> str:
 
 
 def build_recording(folder: Path, seed: int) -> None:
-    from test_training_recording import write
+    from test_training_recording import DISCRETE, LENGTHS, SPECS, episode
 
-    write(folder, world=f"made-up-{seed}")
+    episodes = [episode(number + 10 * seed, length) for number, length in enumerate(LENGTHS)]
+    Recording(f"made-up-{seed}", SPECS, DISCRETE, episodes).save(folder)
 
 
 def use_recording(folder: Path) -> str:

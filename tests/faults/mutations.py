@@ -171,6 +171,8 @@ def of_json(artifact: Artifact, folder: Path, sealed: bool) -> Iterator[Mutation
         return
     kind = "JSON, sealed" if sealed else "JSON"
     for path in sorted(folder.rglob("*.json")):
+        if sealed and path.name == "manifest.json":  # sealing writes it anew
+            continue
         file, data = path.relative_to(folder), json.loads(path.read_text())
         for name, change in TEXTS.items():
             if not sealed:
