@@ -42,6 +42,7 @@ from worldgpt_env.policies.store import (
     save_policy,
 )
 from worldgpt_env.starting import ResetOptions, Starter
+from worldgpt_env.training import dataset_description
 from worldgpt_env.training.collect import CollectConfig, collect
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.worldnet.format.annotation import StateFiles, WorldNetError
@@ -329,6 +330,10 @@ def use_recording(folder: Path) -> str:
     return digest(recording.world, repr(recording.specs), repr(recording.action_spec), episodes)
 
 
+def reseal_recording(folder: Path) -> None:
+    dataset_description.seal(folder / "data")
+
+
 CUT = 12
 """Steps after which a recording is stopped."""
 
@@ -406,7 +411,7 @@ ARTIFACTS = {
         Artifact("policy", build_policy, use_policy, reseal_policy),
         Artifact("training that was cut", build_training, use_training, reseal_training),
         Artifact("memory put aside", build_memory, use_memory, reseal_starts),
-        Artifact("recording", build_recording, use_recording),
+        Artifact("recording", build_recording, use_recording, reseal_recording),
         Artifact("recording that was cut", build_collect, use_collect),
         Artifact("WorldNet", build_worldnet, use_worldnet, reseal_folder),
         Artifact("encoder vectors", build_vectors, use_vectors, reseal_starts),
