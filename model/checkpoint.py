@@ -143,8 +143,8 @@ def refused(path: Path, cure: str = CURE) -> Iterator[None]:
     except CheckpointError:
         raise
     except Exception as error:
-        told = one_line(error)
-        raise CheckpointError(f"{path} holds nothing that can be used: {told}. {cure}") from error
+        told = one_line(error, 600)
+        raise CheckpointError(f"{path} cannot be used: {told}. {cure}") from error
 
 
 def digest(path: Path) -> str:

@@ -204,7 +204,8 @@ def load_policy(
             f"open the environment with obs_mode={record.obs_mode!r} and model={record.model!r}."
         )
     tensors = _read_tensors(path, record, "policy")
-    with refused(told, CURE), MemoryLimit(sum(t.nbytes for t in tensors.values())):
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    with refused(told, CURE), MemoryLimit(size, slack=2**24):
         loaded._setup_model()
         fill_policy(loaded.policy, tensors)
     loaded.num_timesteps = record.steps
