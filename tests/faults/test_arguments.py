@@ -395,7 +395,7 @@ def test_a_real_world_and_its_shells_refuse_the_same_arrays() -> None:
         with pytest.raises(InvalidActionError):
             world.step(action)
         assert world._phase == "running", name
-    for name, action in bad_actions("discrete", 3).items():
+    for action in bad_actions("discrete", 3).values():
         for shell in (venv, memory):
             with pytest.raises(InvalidActionError):
                 shell.step(action)
