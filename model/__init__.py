@@ -14,12 +14,15 @@ if __name__ == "model":
 if TYPE_CHECKING:
     from .batch import Batch, LossOutput, Prediction, State
     from .configuration import PRESETS, WorldGPTConfig
+    from .invariance import BatchInvariance, batch_invariance
     from .modalities import ActionSpec, Modality
     from .rollout.imagination import Imagination
     from .worldgpt import WorldGPT
 
 _HOME = {
     "Batch": "batch",
+    "BatchInvariance": "invariance",
+    "batch_invariance": "invariance",
     "LossOutput": "batch",
     "Prediction": "batch",
     "State": "batch",
@@ -35,6 +38,7 @@ __all__ = [
     "PRESETS",
     "ActionSpec",
     "Batch",
+    "BatchInvariance",
     "Imagination",
     "LossOutput",
     "Modality",
@@ -42,6 +46,7 @@ __all__ = [
     "State",
     "WorldGPT",
     "WorldGPTConfig",
+    "batch_invariance",
 ]
 
 

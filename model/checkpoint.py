@@ -188,14 +188,18 @@ def write_checkpoint(
 
 
 def load_checkpoint(
-    name_or_path: str | Path, build: Callable[[WorldGPTConfig], M], settings: Mapping[str, Any]
+    name_or_path: str | Path,
+    build: Callable[[WorldGPTConfig], M],
+    settings: Mapping[str, Any],
+    part: str = "",
 ) -> M:
     """Return the verified model of an embedded name or folder, in evaluation mode.
 
     Args:
         name_or_path: of the model.
-        build: makes a model from its configuration.
+        build: makes a model, or a part of one, from its configuration.
         settings: fields of the configuration to change.
+        part: the name of that part; all by default.
 
     Raises:
         CheckpointError: if nothing is there, or a file is truncated, changed or of something else.
@@ -210,6 +214,9 @@ def load_checkpoint(
     with refused(folder / CONFIG), MemoryLimit((folder / WEIGHTS).stat().st_size):
         model = build(config)
     tensors = _renamed(read_tensors(folder / WEIGHTS, CURE))
+    if part:
+        own = {name: t for name, t in tensors.items() if name.startswith(f"{part}.")}
+        tensors = {name.removeprefix(f"{part}."): t for name, t in own.items()}
     check_fit(model, tensors, folder / WEIGHTS)
     model.load_state_dict(tensors, strict=True)
     config._name_or_path = str(name_or_path)

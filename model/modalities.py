@@ -176,9 +176,16 @@ class TextSpec:
         return " ".join(self.vocabulary[int(i)] for i in ids if int(i) != 0)
 
 
+UNBOUNDED = 1e30
+"""Bound of a number that its world does not bound; what was recorded then tells its range."""
+
+
 @dataclass(frozen=True)
 class VectorSpec:
-    """Named numbers, ``(len(names),)`` float32, each in ``[low, high]`` of the recording."""
+    """Named numbers, ``(len(names),)`` float32, each in ``[low, high]``.
+
+    A bound of :data:`UNBOUNDED` or more, or of its negative, says that there is none.
+    """
 
     names: tuple[str, ...]
     low: tuple[float, ...]

@@ -6,13 +6,16 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .checkpoint import load_checkpoint, write_checkpoint, write_folder
 from .codecs import Codec, build_codec
+from .configuration import WorldGPTConfig
 from .errors import MissingModalityError
 from .modalities import ActionSpec, Modality, ModalitySpec, specs_to_json
 from .states import Presence, State, storage_dtype
@@ -44,6 +47,31 @@ class Processor(nn.Module):
         self.codecs = nn.ModuleDict(
             {str(m): build_codec(spec, chosen.get(str(m))) for m, spec in specs.items()}
         )
+
+    @classmethod
+    def from_config(cls, config: WorldGPTConfig) -> Processor:
+        """Return the untrained processor of a model's configuration."""
+        return cls(config.specs, config.action_spec, config.codecs)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, **_: Any) -> Processor:
+        """Load the processor of an embedded world, of a model's folder, or of its own folder.
+
+        Raises:
+            CheckpointError: if nothing is there, or a file is truncated or not as it was written.
+        """
+        return load_checkpoint(name_or_path, cls.from_config, {}, part="processor")
+
+    def save_pretrained(self, folder: str | Path, **_: Any) -> None:
+        """Write the processor alone, to be opened by :meth:`from_pretrained`, in one step."""
+        config = WorldGPTConfig(
+            modalities=specs_to_json(self.specs),
+            action=dataclasses.asdict(self.action_spec),
+            codecs={str(m): self.codec(m).to_json() for m in self.specs},
+        )
+        fields = json.loads(config.to_json_string(use_diff=False))
+        tensors = {f"processor.{name}": tensor for name, tensor in self.state_dict().items()}
+        write_folder(Path(folder), lambda draft: write_checkpoint(draft, fields, tensors))
 
     def codec(self, modality: Modality) -> Codec:
         """Return the codec of ``modality``."""

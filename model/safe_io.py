@@ -180,14 +180,15 @@ def write_errors(path: Path) -> Iterator[None]:
     """Turn errors of the disk into a :class:`WriteError` that names ``path``."""
     try:
         yield
+    except WriteError as error:  # of a file in the folder ``path``
+        raise WriteError(path, error.reason) from error
     except WorldGPTError:
         raise  # says already what is wrong
-    except (OSError, SafetensorError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise WriteError(
-            f"{path} could not be written: {reason}. What was there before is unchanged; make "
-            "room, or choose another place."
-        ) from error
+    except OSError as error:
+        raise WriteError(path, error.strerror or str(error)) from error
+    except SafetensorError as error:
+        reason = str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
+        raise WriteError(path, reason) from error
 
 
 class RunLock:

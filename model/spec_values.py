@@ -33,14 +33,16 @@ def sizes_of(what: str, values: Any) -> tuple[int, ...]:
 
 def names_of(what: str, values: Any) -> tuple[str, ...]:
     """Return names, each once."""
-    names = items_of(what, values)
-    wrong = next((name for name in names if not isinstance(name, str)), None)
-    if wrong is not None:
-        raise ConfigurationError(f"{what}: {_shown(wrong)} is no text; give words.")
+    names = tuple(items_of(what, values))
+    if set(map(type, names)) - {str}:  # vocabularies are long: most of them are looked at once
+        wrong = next((name for name in names if not isinstance(name, str)), None)
+        if wrong is not None:
+            raise ConfigurationError(f"{what}: {_shown(wrong)} is no text; give words.")
+        names = tuple(str(name) for name in names)  # numpy's str_ is shown otherwise
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(f"{what}: {_shown(twice)} is there twice; give each once.")
-    return tuple(str(name) for name in names)  # no str_ of numpy, which is shown otherwise
+    return names
 
 
 def range_of(
@@ -88,11 +90,11 @@ def _is_range(low: Any, high: Any) -> bool:
         return False
 
 
-def items_of(what: str, values: Any) -> list[Any]:
+def items_of(what: str, values: Any) -> Sequence[Any]:
     """Return the items of ``values``; text is not taken for its letters."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise ConfigurationError(f"{what}: {_shown(values)} is no tuple; give one.")
-    return list(values)
+    return values if isinstance(values, tuple) else list(values)
 
 
 def _shown(value: Any) -> str:

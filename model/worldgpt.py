@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedModel
 
 from .arguments import check_path
 from .batch import Batch, LossOutput, Prediction
@@ -55,7 +55,7 @@ class WorldGPT(PreTrainedModel):
         """Build the model, randomly initialised."""
         super().__init__(config)
         self.specs, self.action_spec = config.specs, config.action_spec
-        self.processor = Processor(self.specs, self.action_spec, config.codecs)
+        self.processor = Processor.from_config(config)
         self.dynamics = Dynamics(config, self.processor)
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -207,3 +207,8 @@ class WorldGPT(PreTrainedModel):
         check_path("the name or path of a model", name_or_path)
         place = check_device(device)
         return load_checkpoint(name_or_path, cls, settings).to(place)
+
+
+AutoConfig.register(WorldGPTConfig.model_type, WorldGPTConfig)
+AutoModel.register(WorldGPTConfig, WorldGPT)
+AutoProcessor.register(WorldGPTConfig, Processor)

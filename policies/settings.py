@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.type_aliases import TrainFreq
@@ -23,8 +23,15 @@ from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.model.safe_json import shorten
 
 from .extractors import LatentExtractor, MultimodalExtractor
+from .standardised import StandardisedExtractor
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "ppo": PPO,
+    "a2c": A2C,
+    "dqn": DQN,
+    "sac": SAC,
+    "td3": TD3,
+}
 
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
@@ -32,6 +39,7 @@ _CLASSES: dict[str, type] = {
         *(torch.nn.Tanh, torch.nn.ReLU, torch.nn.ELU, torch.nn.SiLU, torch.nn.GELU),
         *(torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD),
         *(FlattenExtractor, CombinedExtractor, NatureCNN, LatentExtractor, MultimodalExtractor),
+        StandardisedExtractor,
     )
 }
 

@@ -242,7 +242,13 @@ def _record(told: Fields) -> PolicyRecord:
         settings=told.part("settings").data,
         extra=told.part("extra").data,
         files=files.data,
+        processor_sha256=_optional_hash(told, "processor_sha256"),
     )
+
+
+def _optional_hash(told: Fields, name: str) -> str:
+    """Return a hash that policies of version 0 do not have, "" for them."""
+    return told.text(name, pattern=f"({SHA256})?") if name in told else ""
 
 
 def read_progress(folder: str | Path) -> Progress | None:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import children
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
@@ -78,14 +79,11 @@ def run(block: Block, folder: Path, timeout: float | None = 300) -> str:
         "python": [sys.executable, "-c", block.code],
         "bash": ["bash", "-euo", "pipefail", "-c", block.code],
     }[block.language]
-    done = subprocess.run(
+    done = children.run(
         command,
+        timeout=timeout,
         cwd=ROOT if block.code.startswith(("make ", "pip ")) else folder,
         env={**os.environ, "PATH": tools, "PYTHONWARNINGS": "ignore", "PIP_DRY_RUN": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
     )
     assert done.returncode == 0, f"{block.where} fails:\n{done.stdout}\n{done.stderr}"
     return done.stdout

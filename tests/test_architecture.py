@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import children
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -212,11 +212,7 @@ def test_files_and_functions_stay_small(path: Path) -> None:
 
 def in_fresh_python(code: str) -> str:
     """Run ``code`` in a new interpreter, return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return children.run_well([sys.executable, "-c", code], cwd=ROOT)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
+import children
 import pytest
 from PIL import Image
 
@@ -24,16 +24,9 @@ RUNS = {  # arguments, and what the output must hold
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_the_example_runs(name: str, tmp_path: Path) -> None:
     arguments, expected = RUNS[name]
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name), *arguments],
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr
-    assert expected in done.stdout, done.stdout
+    command = [sys.executable, EXAMPLES / name, *arguments]
+    printed = children.run_well(command, timeout=400, cwd=tmp_path)
+    assert expected in printed, printed
     if name.startswith("02"):
         with Image.open(tmp_path / "dream.gif") as picture:
             assert 2 <= getattr(picture, "n_frames", 1) <= 6

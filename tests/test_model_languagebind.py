@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from worldgpt_env.model.codecs import build_codec
-from worldgpt_env.model.codecs.languagebind import Block, LanguageBindTower
+from worldgpt_env.model.codecs.languagebind import EncoderBlock, LanguageBindTower
 from worldgpt_env.model.codecs.preparation import filter_bank, log_mel
 from worldgpt_env.model.codecs.pretrained import PretrainedCodec
 from worldgpt_env.model.errors import ConfigurationError
@@ -99,7 +99,7 @@ def attend(layer: torch.nn.Module, x: Tensor, heads: int) -> Tensor:
 @torch.no_grad()
 def test_time_is_attended_place_by_place() -> None:
     torch.manual_seed(3)
-    block = Block(languagebind_config("video")["vision_config"])
+    block = EncoderBlock(languagebind_config("video")["vision_config"])
     torch.nn.init.normal_(block.temporal_embedding)
     rows, frames, places = 2, 4, 5
     x = torch.randn(rows * frames, places, 16)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import children
 import pytest
 import torch
 from hypothesis import given, settings
@@ -189,7 +189,7 @@ def test_two_memories_share_a_folder_and_dead_ones_are_cleared_away(tmp_path: Pa
         "import os, sys; from worldgpt_env.model.cognition.chunks import ChunkStore\n"
         "store = ChunkStore(sys.argv[1]); os._exit(0)"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+    children.run_well([sys.executable, "-c", code, tmp_path], timeout=60)
     (dead,) = tmp_path.iterdir()
     one, other = chunks.ChunkStore(tmp_path), chunks.ChunkStore(tmp_path)
     assert one.own != other.own and not dead.exists()

@@ -99,5 +99,5 @@ def test_a_goal_that_shows_is_learned_from_few_examples() -> None:
 
 
 def test_other_places_to_read_from_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="use 'action' or 'next'"):
+    with pytest.raises(ConfigurationError, match=r"use one of \('action', 'next'\)"):
         make_model(outcome="nowhere")

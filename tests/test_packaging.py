@@ -5,12 +5,12 @@ from __future__ import annotations
 import configparser
 import re
 import shutil
-import subprocess
 import sys
 import zipfile
 from importlib import metadata
 from pathlib import Path
 
+import children
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,19 +96,16 @@ def imported_names(folder: Path) -> set[str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """Build the wheel from a copy of the tracked and new files, as pip would."""
     folder = tmp_path_factory.mktemp("wheel")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    for name in filter(None, listed.stdout.split("\0")):
+    listed = children.run_well(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT
+    )
+    for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / "tree" / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
-    subprocess.run(
-        [*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", folder, folder / "tree"],
-        check=True, timeout=300,
-    )  # fmt: skip
+    wanted = ["--no-deps", "--no-build-isolation", "--wheel-dir", folder, folder / "tree"]
+    children.run_well([*pip, *wanted], timeout=300)
     return zipfile.ZipFile(next(folder.glob("*.whl")))
 
 
@@ -170,8 +167,5 @@ def test_a_users_own_model_file_breaks_nothing(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("MINE = True\n")
     (tmp_path / "script.py").write_text(USERS_SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "image"
+    printed = children.run_well([sys.executable, "script.py"], cwd=tmp_path)
+    assert printed.strip() == "image"

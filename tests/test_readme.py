@@ -91,6 +91,14 @@ def test_the_file_map_names_every_file_and_no_other() -> None:
     assert named - {f"{folder}/__init__.py" for folder in FOLDERS} == there
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_lines_of_prose_are_short(document: Path) -> None:
+    """Rows of tables and what a program prints cannot be wrapped; all other lines can."""
+    prose = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.M | re.S)
+    long = [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not long, f"{document.name}: {long}"
+
+
 def test_no_figure_is_left_open() -> None:
     for document in DOCUMENTS:
         assert "(pending)" not in document.read_text("utf-8"), document.name

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import children
 import pytest
 from tiny_world import TinyWorld
 from toy_worlds import CorridorWorld
@@ -140,17 +141,12 @@ def test_an_interrupted_process_has_saved_its_run(tiny_folder: str, tmp_path: Pa
     out = tmp_path / "policy"
     command = [sys.executable, "-m", "worldgpt_env", "dream", "--model", tiny_folder]
     command += ["--out", str(out), "--steps", "100000000", "--horizon", "5", "--save-every", "2048"]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as on a terminal
-    )
-    deadline = time.time() + 300
-    while not (out / "policy.json").exists() and time.time() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=200)
+    with children.child(command, stderr=subprocess.PIPE) as process:
+        deadline = time.time() + 300
+        while not (out / "policy.json").exists() and time.time() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=200)
     assert process.returncode == 130, error
     assert "Traceback" not in error and "goes on" in error
     assert read_policy(out).steps >= 2048
@@ -164,8 +160,8 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         "except SystemExit: pass\n"
         "print('HEAVY', [m for m in ('torch', 'stable_baselines3', 'minari') if m in sys.modules])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "--uncertainty-penalty" in shown.stdout and "HEAVY []" in shown.stdout
+    shown = children.run_well([sys.executable, "-c", code])
+    assert "--uncertainty-penalty" in shown and "HEAVY []" in shown
 
 
 def test_json_is_plain_and_atomic(tmp_path: Path, monkeypatch) -> None:

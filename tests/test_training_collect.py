@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import children
 import minari
 import numpy as np
 import pytest
@@ -150,7 +151,7 @@ from worldgpt_env.training.collect import *
 collect(CollectConfig("doorkey", 1_000_000, {str(tmp_path / "r")!r}))
 """
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with children.child(command, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
         while len(list(tmp_path.glob("r/parts/*.npz"))) < 3:
             assert process.poll() is None and time.monotonic() < deadline
@@ -226,7 +227,7 @@ for limit in (1_000_000, 1_900_000):  # no whole episode fits; both do, the data
     except RecordingError as error:
         print(error)
 """
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    result = children.run([sys.executable, "-c", script])
     first, second = result.stdout.splitlines()
     assert "cannot write" in first and "Make room" in first and "0 finished" in first
     assert "cannot write" in second and "2 finished" in second, result.stderr

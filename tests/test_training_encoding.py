@@ -120,7 +120,7 @@ def test_a_large_recording_stays_on_disk(
     assert kinds == {stored_observations.StoredObservations}
     stores = [TransitionStore.encode(model.processor, r.episodes) for r in (whole, large)]
     assert same(*stores)
-    monkeypatch.setattr(recordings, "IN_MEMORY", 40_000)
+    monkeypatch.setattr(recordings, "SAMPLE", 40_000)
     some = large.in_memory(seed=0)
     assert 0 < len(some.episodes) < len(large.episodes)
     assert sum(episode.nbytes for episode in some.episodes) < 40_000

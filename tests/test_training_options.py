@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from worldgpt_env.training.cli import build_parser
-from worldgpt_env.training.commands.options import options_of
 from worldgpt_env.training.commands.table import Command, part_of
 from worldgpt_env.training.commands.top_level import COMMANDS
 from worldgpt_env.training.commands.worldnet import WORLDNET_COMMANDS
 from worldgpt_env.training.commands.worldnet_build import ARCADE, FILMED, MAKING, NESTED, gathered
-from worldgpt_env.training.worldnet.making.cutting import Change, CutConfig
-from worldgpt_env.training.worldnet.making.events import StateConfig
-from worldgpt_env.training.worldnet.making.filters import FilterConfig
+from worldgpt_env.training.options import options_of
+from worldgpt_env.training.worldnet.builders.cutting import Change, CutConfig
+from worldgpt_env.training.worldnet.builders.events import StateConfig
+from worldgpt_env.training.worldnet.builders.filters import FilterConfig
 
 TABLES = [*COMMANDS.values(), *WORLDNET_COMMANDS.values()]
 CONFIGURED = [c for c in TABLES if c.config]

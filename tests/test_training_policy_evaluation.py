@@ -9,6 +9,7 @@ from tiny_world import TinyWorld, build_model, save_model
 from toy_worlds import CorridorWorld
 
 from worldgpt_env.errors import WorldMismatchError
+from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.policies.baselines import ConstantPolicy, RandomPolicy
 from worldgpt_env.policies.store import read_policy
@@ -119,6 +120,19 @@ def test_another_model_has_other_eyes_and_is_refused(policy, tmp_path) -> None:
     save_model(other, tmp_path / "other")
     with pytest.raises(ConfigurationError, match="codecs were others"):
         evaluate(EvaluateConfig(str(policy), "tiny", model=str(tmp_path / "other")))
+
+
+def test_a_policy_survives_a_change_of_the_dynamics(policy, tmp_path) -> None:
+    other = WorldGPT.from_pretrained(read_policy(policy).model)
+    with torch.no_grad():
+        for parameter in other.dynamics.parameters():
+            parameter.add_(1e-3)
+    save_model(other, tmp_path / "other")
+    judged = evaluate(
+        EvaluateConfig(str(policy), "tiny", episodes=2, model=str(tmp_path / "other"))
+    )
+    same = evaluate(EvaluateConfig(str(policy), "tiny", episodes=2))
+    assert judged["return"] == same["return"], "it sees through the same codecs"
 
 
 def test_another_world_is_refused(policy, corridor) -> None:

@@ -18,14 +18,14 @@ from toy_tasks import double
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.training.cli import main
+from worldgpt_env.training.worldnet.builders import arcade, filming
+from worldgpt_env.training.worldnet.builders.arcade import ArcadeConfig, build_arcade
+from worldgpt_env.training.worldnet.builders.arcade_part import GamePart, record_part
+from worldgpt_env.training.worldnet.builders.players import Habits, Player
+from worldgpt_env.training.worldnet.builders.process_pool import Report, Task, run_apart
 from worldgpt_env.training.worldnet.format.annotation import WorldNetError
 from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
 from worldgpt_env.training.worldnet.format.load import load_worldnet
-from worldgpt_env.training.worldnet.making import arcade, filming
-from worldgpt_env.training.worldnet.making.apart import Report, Task, run_apart
-from worldgpt_env.training.worldnet.making.arcade import ArcadeConfig, build_arcade
-from worldgpt_env.training.worldnet.making.arcade_part import Part, record_part
-from worldgpt_env.training.worldnet.making.players import Habits, Player
 
 GAMES = ("pong", "doom-basic")
 
@@ -106,7 +106,7 @@ def test_one_action_is_held_and_told(built: Built) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes(built: Built, tmp_path: Path) -> None:
-    record_part(Part("pong", 40, 0, str(tmp_path / "pong")), lambda windows: None)
+    record_part(GamePart("pong", 40, 0, str(tmp_path / "pong")), lambda windows: None)
     for row, other in zip(_rows(built.out, "pong"), _rows(tmp_path / "pong"), strict=True):
         assert replace(row.state1, image="", video="", audio="") == replace(
             other.state1, image="", video="", audio=""
@@ -128,7 +128,7 @@ def _rows(root: Path, scenario: str = "") -> list:
 def test_parts_that_are_there_are_kept(tmp_path: Path) -> None:
     """A build that was stopped after one game goes on with the other; other settings do not."""
     pytest.importorskip("ale_py")
-    part = Part("pong", 20, 0, str(tmp_path / ".out.parts" / "pong"))
+    part = GamePart("pong", 20, 0, str(tmp_path / ".out.parts" / "pong"))
     assert part.opened() is None
     record_part(part, lambda windows: None)
     assert part.opened() is not None and replace(part, seed=1).opened() is None

@@ -13,13 +13,13 @@ from toy_recordings import SOUND_RATE, make_stream
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.training.cli import main
+from worldgpt_env.training.worldnet.builders.converters import DATASETS
+from worldgpt_env.training.worldnet.builders.crafted import CraftedConfig, build_crafted
+from worldgpt_env.training.worldnet.builders.scenarios import SCENARIOS, Sorter, by_words
+from worldgpt_env.training.worldnet.builders.splits import SplitShares
 from worldgpt_env.training.worldnet.format.annotation import WorldNetError, WorldNetTransition
 from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
 from worldgpt_env.training.worldnet.format.media import read_audio
-from worldgpt_env.training.worldnet.making.converters import DATASETS
-from worldgpt_env.training.worldnet.making.crafted import CraftedConfig, build_crafted
-from worldgpt_env.training.worldnet.making.scenarios import SCENARIOS, Sorter, by_words
-from worldgpt_env.training.worldnet.making.splits import SplitShares
 
 ALL_TRAIN = SplitShares(0, 0)
 
@@ -280,7 +280,7 @@ def test_a_sorter_names_the_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
             return "It is Sports." if "racket" in question else "I cannot tell"
 
     monkeypatch.setattr(
-        "worldgpt_env.training.worldnet.making.captioners.TransformersRewriter", Chat
+        "worldgpt_env.training.worldnet.builders.captioners.TransformersRewriter", Chat
     )
     sort = Sorter("some/model")
     assert sort(["she lifts the racket"]) == "sports" and sort(["he waits"]) == ""

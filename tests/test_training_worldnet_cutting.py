@@ -9,15 +9,15 @@ import pytest
 from toy_recordings import KINDS, make_stream
 
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.training.worldnet.format.gate import MediaError
-from worldgpt_env.training.worldnet.format.sound import resample, to_mono
-from worldgpt_env.training.worldnet.making.cutting import (
+from worldgpt_env.training.worldnet.builders.cutting import (
     Boundary,
     Change,
     CutConfig,
     find_boundaries,
 )
-from worldgpt_env.training.worldnet.making.footage import Footage
+from worldgpt_env.training.worldnet.builders.footage import Footage
+from worldgpt_env.training.worldnet.format.gate import MediaError
+from worldgpt_env.training.worldnet.format.sound import resample, to_mono
 
 NEAR = 0.3  # seconds
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import children
 import numpy as np
 import pytest
 import small_worldnet as small
@@ -17,7 +17,7 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.cli import build_parser, main
 from worldgpt_env.training.worldnet import inspection
 from worldgpt_env.training.worldnet.format.annotation import Rejection
-from worldgpt_env.training.worldnet.format.sheet import CELL, GAP, draw_sheet, draw_spectrum
+from worldgpt_env.training.worldnet.format.contact_sheet import CELL, GAP, draw_sheet, draw_spectrum
 from worldgpt_env.training.worldnet.format.writer import WorldNetWriter
 from worldgpt_env.training.worldnet.inspection import InspectConfig
 
@@ -146,5 +146,4 @@ def test_the_help_of_other_commands_reads_no_media_library() -> None:
         "import sys; from worldgpt_env.training.cli import build_parser; build_parser();"
         "print([m for m in ('av', 'soundfile', 'torch') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert children.run_well([sys.executable, "-c", code]).strip() == "[]"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.training.worldnet.making.splits import SplitShares, split_blocks, split_sources
+from worldgpt_env.training.worldnet.builders.splits import SplitShares, split_blocks, split_sources
 
 SOURCES = {f"{game}-{n}": game for game in ("pong", "freeway", "doom") for n in range(40)}
 

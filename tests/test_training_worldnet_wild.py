@@ -14,17 +14,17 @@ from toy_recordings import Stream, make_stream
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality, VectorSpec
 from worldgpt_env.training.cli import main
-from worldgpt_env.training.worldnet.format.annotation import WorldNetError
-from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
-from worldgpt_env.training.worldnet.format.load import load_worldnet
-from worldgpt_env.training.worldnet.making.captioners import (
+from worldgpt_env.training.worldnet.builders.captioners import (
     TransformersCaptioner,
     TransformersRewriter,
 )
-from worldgpt_env.training.worldnet.making.captions import RecordedWords, Words
-from worldgpt_env.training.worldnet.making.filters import FilterConfig, plain
-from worldgpt_env.training.worldnet.making.footage import Footage
-from worldgpt_env.training.worldnet.making.wild import WildConfig, build_wild
+from worldgpt_env.training.worldnet.builders.captions import RecordedWords, RecordingWords
+from worldgpt_env.training.worldnet.builders.filters import FilterConfig, plain
+from worldgpt_env.training.worldnet.builders.footage import Footage
+from worldgpt_env.training.worldnet.builders.wild import WildConfig, build_wild
+from worldgpt_env.training.worldnet.format.annotation import WorldNetError
+from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
+from worldgpt_env.training.worldnet.format.load import load_worldnet
 
 NUMBERS = VectorSpec(("second",), (0.0,), (60.0,))
 
@@ -32,7 +32,7 @@ NUMBERS = VectorSpec(("second",), (0.0,), (60.0,))
 def write_words(stream: Stream, path: Path, action: str = "the square moves") -> None:
     """Tell a state each second, an action each half second and a reward at 10 s."""
     seconds = len(stream.frames) // 10
-    words = Words(
+    words = RecordingWords(
         "toys",
         [(float(s), f"second {s}", (float(s),)) for s in range(seconds)],
         [(s / 2, s / 2 + 0.5, action) for s in range(2 * seconds)],
@@ -144,7 +144,9 @@ def test_plain_words() -> None:
 def test_actions_are_told_one_after_another(tmp_path: Path) -> None:
     make_stream(0, seconds=4).write(tmp_path / "a.mp4")
     told = [(0.0, 1.0, "wait"), (1.0, 2.0, "fire"), (2.0, 2.5, "fire"), (2.5, 4.0, "wait")]
-    words = Words("toys", [(0.0, "begin", ()), (2.0, "middle", ())], told, [(1.5, 2.0), (3.0, 1.0)])
+    words = RecordingWords(
+        "toys", [(0.0, "begin", ()), (2.0, "middle", ())], told, [(1.5, 2.0), (3.0, 1.0)]
+    )
     (tmp_path / "a.words.json").write_text(json.dumps(words.to_json()))
     footage, teller = Footage(tmp_path, "a.mp4"), RecordedWords(tmp_path)
     caption = teller.describe(footage, 0.0, 3.0)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 
@@ -292,14 +293,13 @@ try:
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
-    parent = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
-    )
-    assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
-    assert is_running(pid)
-    parent.send_signal(number)
-    said, _ = parent.communicate(timeout=20)
+    command, here = [sys.executable, "-c", script], Path(__file__).parent
+    with children.child(command, stdout=subprocess.PIPE, cwd=here) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert is_running(pid)
+        parent.send_signal(number)
+        said, _ = parent.communicate(timeout=20)
     assert ("interrupted" in said) == (number == signal.SIGINT)
     wait_until_gone(pid)
 
@@ -312,9 +312,7 @@ world.reset(seed=0)
 print(Path(world._stop.peek()[2][1].name, "process").read_text().split()[1], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
+    result = children.run([sys.executable, "-c", script], cwd=Path(__file__).parent)
     left = list(Path("/dev/shm").glob(f"ViZDoom*{result.stdout.strip()}"))
     assert len(left) == 3, result.stderr
     deadline = time.monotonic() + 20

@@ -1,10 +1,11 @@
 """The package: light to import, honest about a checkout that is not installed."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
+import children
 import gymnasium as gym
 
 import worldgpt_env
@@ -12,10 +13,10 @@ import worldgpt_env
 HERE = Path(worldgpt_env.__file__).parent
 
 
-def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(code: str, folder: Path) -> CompletedProcess[str]:
     """Run ``code`` with ``folder`` as working folder, first on the path."""
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return children.run(command, cwd=folder)
 
 
 def test_importing_registers_and_imports_neither_torch_nor_the_floors_above() -> None:
@@ -27,8 +28,7 @@ def test_importing_registers_and_imports_neither_torch_nor_the_floors_above() ->
         "import worldgpt_env.errors, worldgpt_env.spaces\n"
         "assert 'torch' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    children.run_well([sys.executable, "-c", code])
 
 
 def test_a_checkout_that_is_not_installed_says_what_to_type(tmp_path: Path) -> None:
@@ -50,11 +50,5 @@ def test_the_registered_world_names_both_entry_points_as_text() -> None:
 
 
 def test_the_module_runs_the_command_line() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "worldgpt_env", "--help"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "collect" in done.stdout and "dream" in done.stdout
+    printed = children.run_well([sys.executable, "-m", "worldgpt_env", "--help"])
+    assert "collect" in printed and "dream" in printed

@@ -10,7 +10,7 @@ from tiny_world import SPECS, TinyWorld
 
 from worldgpt_env.errors import ConfigurationError, MissingDependencyError, WorldMismatchError
 from worldgpt_env.model.modalities import Modality, TextSpec, VideoSpec
-from worldgpt_env.rendering import SIDE, Window, draw_panel, save_gif, side_by_side
+from worldgpt_env.rendering import SIDE, PygameWindow, draw_panel, save_gif, side_by_side
 
 
 def moment(seed: int = 0) -> dict[str, np.ndarray]:
@@ -105,4 +105,4 @@ def test_a_failed_gif_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.Mon
 def test_without_pygame_the_window_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygame", None)
     with pytest.raises(MissingDependencyError, match="pip install pygame-ce"):
-        Window("dream")
+        PygameWindow("dream")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import children
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -171,7 +171,7 @@ except worldgpt_env.errors.MissingDependencyError as error:
     print(error)
 assert "torch" not in sys.modules
 """
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    result = children.run([sys.executable, "-c", script])
     assert f'pip install "worldgpt-env[{extra}]"' in result.stdout, result.stderr
 
 
@@ -183,4 +183,4 @@ import worldgpt_env
 worldgpt_env.make_world("doorkey").reset(seed=0)
 assert "torch" not in sys.modules and "stable_baselines3" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    children.run_well([sys.executable, "-c", script])

@@ -38,7 +38,7 @@ def make_actor(policy: str, world: World, epsilon: float) -> Actor:
     if policy == "random":
         return Uniform(world.action_space)
     tries = policy == "least-tried"
-    actor: Actor = LeastTried(world.action_space) if tries else Stored(policy, world)
+    actor: Actor = LeastTried(world.action_space) if tries else StoredActor(policy, world)
     return Mixed(actor, world.action_space, epsilon)
 
 
@@ -89,7 +89,7 @@ class LeastTried:
         return self._first + action
 
 
-class Stored:
+class StoredActor:
     """A stored policy, which sees through the codecs of its model if it learned in latents."""
 
     def __init__(self, path: str, world: World) -> None:

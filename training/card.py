@@ -7,7 +7,7 @@ from typing import Any
 
 from worldgpt_env.model.worldgpt import WorldGPT
 
-from .commands.options import command_line
+from .options import command_line
 from .train_config import TrainConfig
 
 

@@ -33,7 +33,7 @@ class CollectConfig:
     """What to record.
 
     Attributes:
-        world: name of the world.
+        world: name of the world; ``--env ID`` names any Gymnasium environment.
         steps: how many steps; the last episode is cut there, which counts as truncated.
         out: folder of the dataset.
         policy: ``"random"`` (uniform), ``"least-tried"`` (of the actions one that was tried least
@@ -53,7 +53,8 @@ class CollectConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values, and what ``collect.json`` could not tell again."""
-        for name, least in (("steps", 1), ("seed", 0)):
+        wanted = {"steps": (1, "record at least one step"), "seed": (0, "give one from 0")}
+        for name, (least, cure) in wanted.items():
             value = getattr(self, name)
             try:
                 whole = -1 if isinstance(value, bool) else operator.index(value)
@@ -61,11 +62,12 @@ class CollectConfig:
                 whole = -1
             if not least <= whole <= STEPS[1]:
                 raise ConfigurationError(
-                    f"{name} is {value!r:.80}; give a whole number from {least} to {STEPS[1]}."
+                    f"{name} is {value!r:.80}; {cure}, as a whole number up to {STEPS[1]}."
                 )
             object.__setattr__(self, name, whole)
         if not isinstance(self.epsilon, int | float) or not 0 <= self.epsilon <= 1:
             raise ConfigurationError(f"epsilon is {self.epsilon!r:.80}; give a share from 0 to 1.")
+        object.__setattr__(self, "epsilon", float(self.epsilon))
         for name in ("world", "out", "policy"):
             object.__setattr__(self, name, str(getattr(self, name)))
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,7 +67,8 @@ def write_dataset(
     Raises:
         WriteError: the disk is full or not writable; ``folder/data`` is as it was.
     """
-    identity = f"{description.world}/recording-v0"
+    namespace = re.sub(r"[^\w-]", "-", description.world)  # "gym:CartPole-v1" is none
+    identity = f"{namespace}/recording-v0"
     with atomic_folder(folder / "data") as draft:
         _check_room(draft, 2 * size + 2**20)  # as Minari writes them, and packed
         scenarios: list[str] = []
@@ -88,7 +90,7 @@ def write_dataset(
         seal(written)
         for name in (DATA, METADATA):
             os.replace(written / name, draft / name)
-        shutil.rmtree(draft / description.world)
+        shutil.rmtree(draft / namespace)
 
 
 def read_episodes(folder: str | Path) -> list[Episode]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,6 +160,16 @@ def _film(config: DemoConfig, model: WorldGPT) -> Path:
     return path
 
 
+_ENDS_WITH_US = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+if os.getppid() != {parent}:
+    sys.exit(1)
+from worldgpt_env.training.cli import main
+sys.exit(main())
+"""
+
+
 @contextmanager
 def _control(config: DemoConfig, real_steps: int) -> Iterator[Any]:
     """Train the control in a process of its own; yield a function that waits for it."""
@@ -168,7 +179,7 @@ def _control(config: DemoConfig, real_steps: int) -> Iterator[Any]:
         "--steps": str(real_steps),
         "--seed": str(config.seed),
     }
-    command = [sys.executable, "-m", "worldgpt_env", "direct"]
+    command = [sys.executable, "-c", _ENDS_WITH_US.format(parent=os.getpid()), "direct"]
     command += [part for option in options.items() for part in option]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -1,9 +1,10 @@
-"""Info: what is installed here, which worlds there are, what computes."""
+"""Info: what is installed here, which worlds there are, what computes, and what it promises."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
+from pathlib import Path
 from typing import Any
 
 DISTRIBUTIONS = (
@@ -12,17 +13,28 @@ DISTRIBUTIONS = (
 )
 
 
-def info() -> dict[str, Any]:
-    """Return ``versions``, ``device``, ``real_worlds`` and ``embedded_worlds`` with sizes."""
+def info(model: str | Path | None = None, device: str = "cpu") -> dict[str, Any]:
+    """Describe this installation and machine.
+
+    Args:
+        model: whose rows are measured; by default every embedded world's.
+        device: where they are measured.
+
+    Returns:
+        ``versions``, ``device``, ``real_worlds``, ``embedded_worlds`` with sizes, and
+        ``same_dream_at_any_batch_size``: per model, and number of threads (1, as in the commands,
+        and as many as torch takes by itself), what :func:`worldgpt_env.model.batch_invariance`
+        says of it.
+    """
     import torch
 
     from worldgpt_env.model.checkpoint import embedded_folder, embedded_worlds
     from worldgpt_env.worlds import world_names
 
     if torch.cuda.is_available():
-        device = f"cuda ({torch.cuda.get_device_name()})"
+        computes = f"cuda ({torch.cuda.get_device_name()})"
     else:
-        device = f"cpu ({torch.get_num_threads()} threads)"
+        computes = f"cpu ({torch.get_num_threads()} threads)"
     sizes = {
         name: sum(f.stat().st_size for f in (embedded_folder() / name).rglob("*") if f.is_file())
         for name in embedded_worlds()
@@ -32,10 +44,30 @@ def info() -> dict[str, Any]:
             "python": platform.python_version(),
             **{n: _version(n) for n in DISTRIBUTIONS},
         },
-        "device": device,
+        "device": computes,
         "real_worlds": ", ".join(world_names()),
         "embedded_worlds": {name: f"{size / 1e6:.1f} MB" for name, size in sizes.items()},
+        "same_dream_at_any_batch_size": {
+            str(name): _invariance(name, device) for name in (sizes if model is None else [model])
+        },
     }
+
+
+def _invariance(model: str | Path, device: str) -> dict[str, str]:
+    """Return what a model promises of its rows on ``device``, and what was measured."""
+    import torch
+
+    from worldgpt_env.model import WorldGPT, batch_invariance
+
+    loaded, threads = WorldGPT.from_pretrained(model, device), torch.get_num_threads()
+    told = {}
+    try:
+        for count in sorted({1, threads}):
+            torch.set_num_threads(count)
+            told[f"{count} thread{'s' * (count > 1)}"] = str(batch_invariance(loaded))
+    finally:
+        torch.set_num_threads(threads)
+    return told
 
 
 def _version(name: str) -> str:

@@ -27,7 +27,7 @@ from .worldnet.format.load import load_recording
 
 
 @dataclass(frozen=True)
-class KnowledgeConfig:
+class KnowledgeBuildConfig:
     """What ``worldgpt knowledge`` does.
 
     Attributes:
@@ -57,7 +57,7 @@ class KnowledgeConfig:
         _check_count(self.per_scenario)
 
 
-def build_knowledge(config: KnowledgeConfig) -> dict[str, Any]:
+def build_knowledge(config: KnowledgeBuildConfig) -> dict[str, Any]:
     """Write the knowledge base of recordings; an older one at its place is replaced.
 
     Returns:
@@ -94,7 +94,7 @@ def knowledge_from(
     distinct: bool = True,
     seed: int = 0,
 ) -> Knowledge:
-    """Return the knowledge base of a recording; see :class:`KnowledgeConfig`.
+    """Return the knowledge base of a recording; see :class:`KnowledgeBuildConfig`.
 
     The number of an episode is its place in the recording, also of those that are not drawn: a
     query that names one is given nothing of what happened in it.

@@ -80,8 +80,11 @@ def read_part(path: Path, known: bool = False) -> Part:
         return _to_part(arrays)
     except FileNotFoundError as error:
         raise DamagedPartError(f"{path} is missing") from error
-    except PermissionError as error:
-        raise RecordingError(f"{path} cannot be read: {error.strerror}.") from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise RecordingError(
+            f"{path} cannot be read: {error.strerror}. Mend that, or move it away, and repeat the "
+            "command."
+        ) from error
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         raise DamagedPartError(f"{path} is damaged ({error or type(error).__name__})") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from worldgpt_env.model.safe_io import RunLock
 from .data_checks import EpisodeCheck, check_options, check_recording
 from .dataset import Description, read_description, read_episodes, write_dataset
 from .episode import Episode, RecordingError
-from .stored_observations import IN_MEMORY, StoredObservations
+from .stored_observations import SAMPLE, StoredObservations
 
 __all__ = ["Episode", "Recording", "RecordingError"]
 
@@ -46,6 +46,10 @@ class Recording:
     def __post_init__(self) -> None:
         """Keep what a generator gives, which is read more than once."""
         if not isinstance(self.episodes, list):
+            if not isinstance(self.episodes, Iterable):
+                raise RecordingError(
+                    f"the episodes are {self.episodes!r:.80}; give a list of them."
+                )
             self.episodes = list(self.episodes)
 
     @classmethod
@@ -101,7 +105,7 @@ class Recording:
         size = sum(episode.nbytes for episode in episodes)
         try:
             with RunLock(folder):
-                if (folder / "data").exists():
+                if any((folder / name).exists() for name in ("data", "collect.json")):
                     raise RecordingError(
                         f"{folder} holds a recording already; choose another folder."
                     )
@@ -168,8 +172,8 @@ class Recording:
     def in_memory(self, seed: int = 0) -> Recording:
         """Return the recording with its observations in memory.
 
-        Of one that lies on disk because it is larger than ``IN_MEMORY``, these are as many whole
-        episodes as fit, in random order: enough to train codecs.
+        Of one that is too large and lies on disk, these are whole episodes in random order, as
+        many as fit into ``SAMPLE`` bytes: enough to train codecs.
         """
         if not any(isinstance(e.observations, StoredObservations) for e in self.episodes):
             return self
@@ -178,7 +182,7 @@ class Recording:
             episode = self.episodes[number]
             read = dataclasses.replace(episode, observations=dict(episode.observations))
             size += read.nbytes
-            if chosen and size > IN_MEMORY:
+            if chosen and size > SAMPLE:
                 break
             chosen.append(read)
         return self._with(chosen)

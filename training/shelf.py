@@ -178,13 +178,13 @@ class Shelf:
             before = _read_settings(path)
             if before is not None:
                 self._compare(before)
-                self._known = True
+                self._known, self.identity = True, _digest(before)  # 1 and 1.0 are equal
         elif self.folder.is_dir():
             others = {found.name for found in self.folder.iterdir()} - {PARTS, DATA, *LEFT}
             if others:
                 raise RecordingError(
-                    f"{self.folder} holds other files, such as {min(others)}; choose an empty or "
-                    "new folder with --out."
+                    f"{self.folder} holds other files, such as {min(others)}; choose "
+                    "an empty or new folder with --out."
                 )
         elif self.folder.exists():
             raise RecordingError(

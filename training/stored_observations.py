@@ -16,6 +16,9 @@ from .episode import RecordingError
 IN_MEMORY = 2**30
 """Bytes of raw observations above which a recording is read from disk episode by episode."""
 
+SAMPLE = 2**28
+"""Bytes of raw observations of such a recording that codecs are trained on."""
+
 
 class StoredObservations(Mapping[Modality, np.ndarray]):
     """Per modality ``(T + 1, *spec.shape)``, read from an HDF5 file each time it is asked for.

@@ -53,3 +53,22 @@ def dyna_table(report: Mapping[str, Any]) -> str:
         )
     header = ["round", "real steps", "recorded return", "imagined return", "real return", "low"]
     return markdown_table([*header, "high", "success"], rows)
+
+
+def numeric_dyna_table(report: Mapping[str, Any]) -> str:
+    """Return the table of :func:`~worldgpt_env.training.numeric.dyna.numeric_dyna`."""
+    rows = [
+        [
+            str(figures["round"]),
+            f"{figures['real_steps']:,}",
+            number(figures["recording"]["mean_return"]),
+            number(figures["dynamics"]["change_error"]),
+            number(figures["dream"]["return"]),
+            *(number(figures["judgement"][key]) for key in ("return", "return_low", "return_high")),
+            f"{figures['cpu_seconds']:.0f}",
+        ]
+        for figures in report["rounds"]
+    ]
+    header = ["round", "real steps", "recorded return", "change error", "imagined return"]
+    table = markdown_table([*header, "real return", "low", "high", "CPU-s"], rows)
+    return f"{table}\n\nmodel:  {report['model']}\npolicy: {report['policy']}"

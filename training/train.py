@@ -25,6 +25,7 @@ from worldgpt_env.start_states import StartStates
 
 from .card import write_card
 from .codec_training import check_codecs, train_codecs
+from .data_checks import check_for_model
 from .encoding import encode_part, encode_recording
 from .objectives import train_dynamics
 from .observers import ProgressObserver
@@ -60,6 +61,7 @@ def _train(config: TrainConfig, run: Path, observer: Observer) -> dict[str, Any]
     torch.manual_seed(config.seed)
     shown = learned.in_memory(config.seed)
     model = build_model(config, learned, shown).to(config.device)
+    check_for_model(recording, model.specs, model.action_spec)
     trainer = Trainer(model, run / "state", observer, settings=config.identity(whole))
     train_codecs(config, model, shown, trainer)
     model.eval()

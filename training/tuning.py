@@ -34,7 +34,7 @@ from .observers import ProgressObserver
 from .windows import WindowSampler
 from .worldnet.format.load import load_recording
 
-Source = Callable[[Tensor, int], Contexts]
+ContextSource = Callable[[Tensor, int], Contexts]
 """Gives contexts for moments ``(B,)`` of the recording, as many as asked for."""
 
 
@@ -121,7 +121,7 @@ def _tune(config: TuneConfig, run: Path, observer: Observer) -> dict[str, Any]:
     settings = identity_of(config, recording, free=())
     recording = recording.of(config.scenarios)
     data = encode_recording(model.processor, recording)
-    sources: list[tuple[Source, tuple[int, int]]] = [
+    sources: list[tuple[ContextSource, tuple[int, int]]] = [
         (_remembered(data, config.horizon), (config.shortest, config.longest))
     ]
     if config.knowledge is not None:
@@ -163,7 +163,7 @@ def _tune(config: TuneConfig, run: Path, observer: Observer) -> dict[str, Any]:
     return summary
 
 
-def _remembered(data: TransitionStore, horizon: int | None) -> Source:
+def _remembered(data: TransitionStore, horizon: int | None) -> ContextSource:
     histories = Histories(data)
     return lambda moments, count: histories.contexts(moments, count, horizon)
 

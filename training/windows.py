@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model.batch import Batch, blur
+from worldgpt_env.model.cognition.fingerprints import state_fingerprints
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.states import State
@@ -58,16 +59,10 @@ class WindowSampler:
 
     def _rarity(self, exponent: float) -> np.ndarray:
         """Return how often to draw each moment that has a transition, ``(A,)``, summing to 1."""
-        codes = [
-            codes.flatten(1).numpy()
-            for codes in self.data.state.values()
-            if not codes.is_floating_point()
-        ]
-        if not codes or exponent == 0:
+        if exponent == 0:
             return np.full(len(self.acted), 1 / len(self.acted))
-        rows = np.ascontiguousarray(np.concatenate([c.astype(np.int16) for c in codes], 1))
-        whole = rows[self.acted].view(np.dtype((np.void, rows.shape[1] * 2)))[:, 0]
-        _, which, counts = np.unique(whole, return_inverse=True, return_counts=True)
+        prints = state_fingerprints(self.data, self.data.begins).numpy()
+        _, which, counts = np.unique(prints, return_inverse=True, return_counts=True)
         weight = counts[which].astype(np.float64) ** -exponent
         return weight / weight.sum()
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .simulator import KnowledgeConfig, Simulator, SimulatorConfig
     from .start_states import StartStates
     from .vector_env import WorldGPTVectorEnv
-    from .worlds import make_world
+    from .worlds import make_world, wrap
     from .wrappers import (
         DiscreteTextActions,
         LatentObservation,
@@ -55,6 +55,7 @@ __all__ = [
     "WorldGPTVectorEnv",
     "__version__",
     "make_world",
+    "wrap",
 ]
 
 _HOME_OF = {
@@ -73,6 +74,7 @@ _HOME_OF = {
     "MemoryObservation": "worldgpt_env.wrappers",
     "SelectModalities": "worldgpt_env.wrappers",
     "make_world": "worldgpt_env.worlds",
+    "wrap": "worldgpt_env.worlds",
 }
 _FOLDERS = ("errors", "model", "policies", "rendering", "testing", "training", "worlds", "wrappers")
 

@@ -17,6 +17,7 @@ from worldgpt_env.model.arguments import shown
 from worldgpt_env.model.cognition.knowledge import Knowledge
 from worldgpt_env.model.cognition.memory import MemoryConfig
 from worldgpt_env.model.modalities import ActionSpec, Modality
+from worldgpt_env.model.vector_dynamics.world_model import is_vector_model
 
 from .errors import (
     ClosedEnvironmentError,
@@ -24,7 +25,7 @@ from .errors import (
     RenderModeError,
     ResetNeededError,
 )
-from .rendering import Window, draw_panel
+from .rendering import PygameWindow, draw_panel
 from .simulator import (
     DEFAULT_WORLD,
     KnowledgeConfig,
@@ -34,6 +35,7 @@ from .simulator import (
     row_of,
 )
 from .start_states import StartStates
+from .vector_dream import VectorDreamEnv
 
 Observation = dict[str, np.ndarray]
 RESET = "observation, info = env.reset()"
@@ -179,6 +181,14 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         "render_fps": 8,
     }
 
+    def __new__(  # type: ignore[misc]  # the one name "WorldGPT-v0" opens both kinds of models
+        cls, model: WorldGPT | str | Path = DEFAULT_WORLD, **arguments: Any
+    ) -> WorldGPTEnv | VectorDreamEnv:
+        """Return the dream of numbers if ``model`` is the folder of one."""
+        if is_vector_model(model):
+            return VectorDreamEnv(model, **arguments)  # type: ignore[arg-type]
+        return super().__new__(cls)
+
     def __init__(
         self,
         model: WorldGPT | str | Path = DEFAULT_WORLD,
@@ -212,7 +222,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         self.observation_space = self.simulator.observation_space  # type: ignore[assignment]
         self.action_space = self.simulator.action_space
         self.render_mode = render_mode
-        self._window: Window | None = None
+        self._window: PygameWindow | None = None
         self._closed = False
 
     @property
@@ -339,7 +349,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
 
     def _show(self) -> None:
         if self._window is None:
-            self._window = Window(f"WorldGPT: {self.simulator.model.config.world}")
+            self._window = PygameWindow(f"WorldGPT: {self.simulator.model.config.world}")
         self._window.show(self._picture(), self.metadata["render_fps"])
 
     def _need_episode(self, what: str, running: bool = False) -> None:

@@ -137,7 +137,7 @@ def _write(
     draw.text((6, top + 2), shown, fill=colour, font=font)
 
 
-class Window:
+class PygameWindow:
     """A window that shows pictures at their pace; opened by the first one."""
 
     def __init__(self, title: str) -> None:

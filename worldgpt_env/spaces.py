@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from worldgpt_env.model.arguments import shown
 from worldgpt_env.model.modalities import (
+    UNBOUNDED,
     ActionSpec,
     AudioSpec,
     Modality,
@@ -84,8 +85,15 @@ def modality_space(spec: ModalitySpec) -> spaces.Box:
     if isinstance(spec, TextSpec):
         return spaces.Box(0, len(spec.vocabulary) - 1, spec.shape, np.int64)
     if isinstance(spec, VectorSpec):
-        return spaces.Box(np.array(spec.low, np.float32), np.array(spec.high, np.float32))
+        return spaces.Box(_bound(spec.low), _bound(spec.high))
     return spaces.Box(0, 255, spec.shape, np.uint8)  # image and video
+
+
+def _bound(values: tuple[float, ...]) -> np.ndarray:
+    """Return bounds ``(n,)`` float32, infinite where a number has none."""
+    bound = np.array(values, np.float64)
+    open_ended = np.abs(bound) >= UNBOUNDED
+    return np.where(open_ended, np.copysign(np.inf, bound), bound).astype(np.float32)
 
 
 def decoded_space(

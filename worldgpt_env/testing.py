@@ -17,7 +17,9 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.array_checks import ObservationCheck, ends_problem, reward_problem
 from worldgpt_env.model.batch import Prediction, State
+from worldgpt_env.model.invariance import broken_promise
 from worldgpt_env.model.modalities import ActionSpec, Modality, TextSpec
 
 from .actions import Sentences
@@ -71,7 +73,10 @@ def check_world(world: gym.Env[Any, Any], steps: int = 200) -> None:
 
 
 def check_model(model: WorldGPT, rows: int = 5, seed: int = 0) -> None:
-    """Check a world model: codes, latents, predictions, and that no row depends on another.
+    """Check a world model: codes, latents, predictions, and what it promises of its rows.
+
+    The same rows have the same bits again, and, where the model promises it
+    (:func:`worldgpt_env.model.batch_invariance`), alone too.
 
     Args:
         model: is not changed.
@@ -84,14 +89,16 @@ def check_model(model: WorldGPT, rows: int = 5, seed: int = 0) -> None:
     observation = _random_observation(model, rows, seed)
     state = model.encode(observation)
     _check_codes(model, state, rows)
-    _same_rows("encode", lambda part: model.encode(part), observation, rows)
-    _same_rows("decode", model.decode, _digits(model, state), rows)
-    _same_rows("latent", model.latent, state, rows)
+    alone = not broken_promise(model)
+    _same_rows("encode", lambda part: model.encode(part), observation, rows, alone)
+    _same_rows("decode", model.decode, _digits(model, state), rows, alone)
+    _same_rows("latent", model.latent, state, rows, alone)
     space = action_space(model.action_spec)
     space.seed(seed)
     actions = torch.from_numpy(np.stack([np.asarray(space.sample()) for _ in range(rows)]))
     _check_prediction(model.predict(state, actions), rows)
-    _same_rows("imagination", lambda part: _dream(model, part), state | {"action": actions}, rows)
+    start = state | {"action": actions}
+    _same_rows("imagination", lambda part: _dream(model, part), start, rows, alone)
     _check_history(model, state, actions)
 
 
@@ -147,13 +154,15 @@ def _check_step(
     info: Mapping[str, Any],
 ) -> None:
     specs = world.get_wrapper_attr("specs")
-    _expect(observation in world.observation_space, "an observation is outside its space")
-    _expect(
-        isinstance(reward, float) and np.isfinite(reward), f"the reward {reward!r} is no number"
+    problem = (
+        ObservationCheck(specs).problem(observation)
+        or reward_problem(reward)
+        or ends_problem(terminated, truncated)
     )
+    _expect(not problem, problem)
+    _expect(isinstance(reward, float), f"the reward {reward!r} must be a Python float")
     flags = type(terminated) is bool and type(truncated) is bool
     _expect(flags, f"terminated {terminated!r} and truncated {truncated!r} must be Python bools")
-    _expect(not (terminated and truncated), "an episode is terminated and truncated at once")
     seen = [str(m) for m in (Modality.IMAGE, Modality.VIDEO) if m in specs]
     for key in seen if terminated or truncated else ():
         _expect(bool(observation[key].any()), f"the last {key} of an episode is black")
@@ -271,12 +280,15 @@ def _same_rows(
     function: Callable[[Any], Mapping[Any, Tensor]],
     batch: Mapping[Any, Tensor],
     rows: int,
+    alone: bool,
 ) -> None:
-    """Check that every row gives the same bits alone and in the batch."""
-    together = function(dict(batch))
-    for row in range(rows):
-        alone = function({key: part[row : row + 1] for key, part in batch.items()})
-        for key, part in alone.items():
+    """Check that a batch gives the same bits again, and, if ``alone``, every row by itself."""
+    together, again = function(dict(batch)), function(dict(batch))
+    for key, part in again.items():
+        _expect(torch.equal(part, together[key]), f"{name}: {key} is not the same again")
+    for row in range(rows if alone else 0):
+        single = function({key: part[row : row + 1] for key, part in batch.items()})
+        for key, part in single.items():
             same = torch.equal(part[0], together[key][row])
             _expect(same, f"{name}: {key} of row {row} depends on the rows beside it")
 

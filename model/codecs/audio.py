@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..batch_invariant import by_rows
 from ..bounds import check_fields
 from ..errors import ConfigurationError
 from ..modalities import AudioSpec, Modality
-from .codec import Codec, CodecOutput, check_collapse, in_micro_batches
+from .codec import Codec, CodecOutput, check_collapse
 from .fsq import FSQ
 from .spectrum import Spectrum
 
@@ -119,13 +120,13 @@ class AudioCodec(Codec):
         Middle is the mean over channels; a side is one channel less the next (left less right).
         """
         self.check_raw(raw)
-        return in_micro_batches(self.spectrum.features, raw)
+        return by_rows(self.spectrum.features, [raw], "features", self)
 
     @torch.no_grad()
     def features_from_codes(self, codes: Tensor) -> Tensor:
         """Return the features, as :meth:`features`, that ``codes`` ``(B, C, G)`` stand for."""
         self.check_codes(codes)
-        return in_micro_batches(self._draw, codes)
+        return by_rows(self._draw, [codes], "draw", self)
 
     def forward(self, raw: Tensor, previous: Tensor | None = None) -> CodecOutput:
         """Return the squared error of the standardised features of ``raw`` ``(B, S, channels)``."""
@@ -150,13 +151,13 @@ class AudioCodec(Codec):
                 "the sound has samples that are not finite or outside [-1, 1]; divide 16-bit "
                 "samples by 32768."
             )
-        return in_micro_batches(self._encode, raw)
+        return by_rows(self._encode, [raw], "encode", self)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """Return sounds ``(B, S, channels)`` float32 in [-1, 1] of ``codes`` ``(B, C, G)``."""
         self.check_codes(codes)
-        return in_micro_batches(lambda part: self.spectrum.synthesise(self._draw(part)), codes)
+        return by_rows(self._decode, [codes], "decode", self)
 
     def latent(self, codes: Tensor) -> Tensor:
         """Return the FSQ values ``(B, C*G)`` of ``codes`` ``(B, C, G)``."""
@@ -186,6 +187,10 @@ class AudioCodec(Codec):
         """Encode one micro-batch."""
         target = (self.spectrum.features(raw) - self.mean) / self.scale
         return self.fsq.codes(self.encoder(self._in_time(target)).transpose(1, 2))
+
+    def _decode(self, codes: Tensor) -> Tensor:
+        """Decode one micro-batch."""
+        return self.spectrum.synthesise(self._draw(codes))
 
     def _draw(self, codes: Tensor) -> Tensor:
         """Return the features of one micro-batch of codes."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..batch_invariant import by_rows
 from ..bounds import check_fields
 from ..errors import ConfigurationError
 from ..modalities import ImageSpec, VideoSpec
-from .codec import Codec, CodecOutput, check_collapse, in_micro_batches
+from .codec import Codec, CodecOutput, check_collapse
 from .fsq import FSQ
 
 CELL = 16
@@ -171,13 +172,13 @@ class CellCodec(Codec):
     def encode(self, raw: Tensor) -> Tensor:
         """Return the codes ``(B, C, G)`` of ``raw`` ``(B, *shape)`` uint8; same row, same bits."""
         self.check_raw(raw)
-        return in_micro_batches(self._encode, raw)
+        return by_rows(self._encode, [raw], "encode", self)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """Return pictures ``(B, *shape)`` uint8 of codes ``(B, C, G)``; same row, same bits."""
         self.check_codes(codes)
-        return in_micro_batches(self._decode, codes)
+        return by_rows(self._decode, [codes], "decode", self)
 
     def latent(self, codes: Tensor) -> Tensor:
         """Return the FSQ values ``(B, C*G)`` of ``codes`` ``(B, C, G)``."""

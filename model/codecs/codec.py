@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +12,6 @@ from torch import Tensor, nn
 
 from ..errors import CodecCollapseError, ConfigurationError
 from ..modalities import Modality, ModalitySpec
-
-MICRO_BATCH = 16
-"""Rows that a network sees at once outside training; see :func:`in_micro_batches`."""
 
 
 @dataclass
@@ -142,20 +138,6 @@ class Codec(nn.Module, ABC):
                 f"{self.modality} codes reach from {int(codes.min())} to {int(codes.max())}; "
                 f"a digit has the levels 0 to {self.levels - 1}."
             )
-
-
-def in_micro_batches(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """Apply ``function`` to ``rows`` in batches of exactly ``MICRO_BATCH``, the last one padded.
-
-    The kernels of a matrix product or a convolution are chosen by the size of the batch and round
-    differently; with one size for all, a row gives the same bits whoever stands beside it.
-    """
-    count = rows.shape[0]
-    missing = -count % MICRO_BATCH
-    if missing:
-        rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
-    parts = [function(part) for part in rows.split(MICRO_BATCH)]
-    return (parts[0] if len(parts) == 1 else torch.cat(parts))[:count]
 
 
 def distinct_rows(rows: Tensor) -> int:

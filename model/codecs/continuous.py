@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..batch_invariant import by_rows
 from ..errors import ConfigurationError, MissingHeadError
 from ..modalities import Modality, ModalitySpec
-from .codec import Codec, check_collapse, in_micro_batches
+from .codec import Codec, check_collapse
 
 
 class StateDecoder(Protocol):
@@ -58,7 +59,7 @@ class ContinuousCodec(Codec):
         self.check_raw(raw)
         if not len(raw):
             return torch.zeros(0, self.cells, self.digits, device=raw.device)
-        return in_micro_batches(lambda part: unit(self.embed(part)), raw)
+        return by_rows(lambda part: unit(self.embed(part)), [raw], "encode", self)
 
     def decode(self, codes: Tensor, previous: Tensor | None = None) -> Tensor:
         """Return the observations ``(B, *shape)`` of ``codes`` ``(B, C, E)``.

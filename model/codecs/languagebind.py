@@ -53,7 +53,7 @@ class Attention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
-class Block(nn.Module):
+class EncoderBlock(nn.Module):
     """One layer: attention over time where there is time, over space, and a perceptron."""
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -118,7 +118,9 @@ class Encoder(nn.Module):
     def __init__(self, vision: dict[str, Any]) -> None:
         """Build the blocks of a ``vision_config``."""
         super().__init__()
-        self.layers = nn.ModuleList(Block(vision) for _ in range(vision["num_hidden_layers"]))
+        self.layers = nn.ModuleList(
+            EncoderBlock(vision) for _ in range(vision["num_hidden_layers"])
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens ``(B T, N, D)``."""

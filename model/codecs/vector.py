@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..bounds import check_fields
 from ..errors import ConfigurationError
-from ..modalities import Modality, VectorSpec
+from ..modalities import UNBOUNDED, Modality, VectorSpec
 from .codec import Codec, distinct_rows, mean_cell_entropy
 
 
@@ -33,6 +33,8 @@ class VectorCodec(Codec):
 
     Whole bounds that are fewer than ``bins`` apart get a bin at every whole number between them
     (and at halves, thirds, ... as far as the bins go), so that counters and switches are exact.
+    A number without bounds gets bins from half a range below to half a range above what was
+    recorded; beyond, it is in the outermost bin.
     """
 
     modality = Modality.VECTOR
@@ -43,6 +45,7 @@ class VectorCodec(Codec):
     exact: Tensor
     last: Tensor
     curved: Tensor
+    open_ended: Tensor
 
     def __init__(self, spec: VectorSpec, config: VectorCodecConfig | None = None) -> None:
         """Make one cell per number of ``spec``."""
@@ -50,8 +53,10 @@ class VectorCodec(Codec):
         super().__init__(
             spec, config, grid=(1, size), digits=1, levels=config.bins, latent_size=size
         )
-        self.register_buffer("low", torch.tensor(spec.low, dtype=torch.float32))
-        self.register_buffer("high", torch.tensor(spec.high, dtype=torch.float32))
+        low, high = (torch.tensor(bound) for bound in (spec.low, spec.high))
+        self.open_ended = (low <= -UNBOUNDED) | (high >= UNBOUNDED)  # (n,) not learned, not stored
+        self.register_buffer("low", low.float())
+        self.register_buffer("high", high.float())
         most, width = self.levels - 1, self.high - self.low
         exact = (self.low == self.low.round()) & (self.high == self.high.round()) & (width <= most)
         last = torch.where(exact, (most / width).floor() * width, most)  # (n,) the bin of ``high``
@@ -60,13 +65,27 @@ class VectorCodec(Codec):
         self.register_buffer("curved", torch.zeros(size, dtype=torch.bool))
 
     def fit_statistics(self, raw: Tensor) -> None:
-        """Choose each number's scale: the one that spreads the sample ``(B, n)`` over more bins."""
+        """Choose each number's scale: the one that spreads the sample ``(B, n)`` over more bins.
+
+        Before that, numbers without bounds get those of the sample.
+        """
+        self._bound_by(raw)
         spread = []
         for curved in (False, True):
             self.curved.fill_(curved)
             cells = self.encode(raw).unbind(1)  # n of (B, 1)
             spread.append(torch.tensor([mean_cell_entropy(cell[:, None]) for cell in cells]))
         self.curved.copy_((spread[1] > spread[0]).to(raw.device) & ~self.exact)
+
+    def _bound_by(self, raw: Tensor) -> None:
+        """Give the numbers without bounds half a range more than the sample ``(B, n)`` has."""
+        least, most = raw.amin(0), raw.amax(0)
+        margin = torch.where(most > least, (most - least) / 2, most.abs().clamp(min=1.0))
+        open_ended = self.open_ended.to(raw.device)
+        low_known = torch.as_tensor(self.spec.low, device=raw.device) > -UNBOUNDED
+        high_known = torch.as_tensor(self.spec.high, device=raw.device) < UNBOUNDED
+        self.low.copy_(torch.where(open_ended & ~low_known, least - margin, self.low))
+        self.high.copy_(torch.where(open_ended & ~high_known, most + margin, self.high))
 
     def neutral_codes(self) -> Tensor:
         """Return the bins ``(n, 1)`` of the middle of each range."""
@@ -134,6 +153,7 @@ class VectorCodec(Codec):
         self.check_raw(raw)
         slack = 1e-5 * self.low.abs().maximum(self.high.abs()).clamp(min=1.0)
         outside = ~((raw >= self.low - slack) & (raw <= self.high + slack))
+        outside &= ~self.open_ended.to(raw.device)
         if bool(outside.any()):
             row, number = (int(i) for i in outside.nonzero()[0])
             raise ConfigurationError(

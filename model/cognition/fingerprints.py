@@ -28,6 +28,19 @@ def fingerprints(store: TransitionStore, rows: Tensor, block: int = 65536) -> Te
     return total
 
 
+def state_fingerprints(store: TransitionStore, rows: Tensor, block: int = 65536) -> Tensor:
+    """Return a number per state at ``rows`` ``(N,)``, ``(N,)`` int64: of its codes, not embeddings.
+
+    A modality that is absent counts as its neutral codes.
+    """
+    discrete = [codes for codes in store.state.values() if not codes.is_floating_point()]
+    total = torch.zeros(len(rows), dtype=torch.int64)
+    for start in range(0, len(rows) if discrete else 0, block):
+        part = rows[start : start + block]
+        total[start : start + block] = _hash(torch.cat([_whole(c[part]) for c in discrete], 1))
+    return total
+
+
 def _numbers(store: TransitionStore, modality: Modality, rows: Tensor) -> Tensor:
     """Return the codes at ``rows`` as whole numbers ``(N, C G)``, -1 where they are absent."""
     numbers = _whole(store.state[modality][rows]).long()

@@ -17,7 +17,7 @@ from ..processor import Processor
 from ..states import Presence, State, widen
 
 
-class Keys:
+class TransitionKeys:
     """Makes keys for one processor and one knowledge base.
 
     Args:
@@ -31,7 +31,9 @@ class Keys:
         self.centres = {m: centres[m].to(processor.device) for m in processor.specs}
 
     @classmethod
-    def fit(cls, processor: Processor, state: State, present: Presence, block: int = 4096) -> Keys:
+    def fit(
+        cls, processor: Processor, state: State, present: Presence, block: int = 4096
+    ) -> TransitionKeys:
         """Measure mean and spread of the latents of ``state`` ``(N, C, G)``, where it is there."""
         centres = {}
         for modality, codes in state.items():

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..batch_invariant import NETWORK
 from ..checkpoint import MANIFEST, refused, verify, write_folder
-from ..codecs.codec import MICRO_BATCH
 from ..contexts import Contexts
 from ..errors import ConfigurationError, KnowledgeError
 from ..modalities import Modality
@@ -23,7 +23,7 @@ from ..safe_tensors import read_tensors
 from ..states import Presence, State
 from ..transitions import TransitionStore
 from .fingerprints import fingerprints
-from .keys import Keys
+from .keys import TransitionKeys
 from .knowledge_format import (
     CURE,
     DESCRIPTION,
@@ -100,9 +100,9 @@ class Knowledge:
         self.processor, self.store, self.rows = processor, store, rows
         if centres is None:
             states = {m: codes[rows] for m, codes in store.state.items()}
-            self.keys = Keys.fit(processor, states, store.presence(rows))
+            self.keys = TransitionKeys.fit(processor, states, store.presence(rows))
         else:
-            self.keys = Keys(processor, centres)
+            self.keys = TransitionKeys(processor, centres)
         self._fingerprints, self._barred = fingerprints(store, rows), barred
         self._group, self._bars = _groups(self._fingerprints, barred, processor.device)
         vectors, present = zip(
@@ -183,7 +183,7 @@ class Knowledge:
         """
         check_description(self._description(), processor, "hand")
         other = copy.copy(self)
-        other.processor, other.keys = processor, Keys(processor, self.keys.centres)
+        other.processor, other.keys = processor, TransitionKeys(processor, self.keys.centres)
         other._group = self._group.to(processor.device)
         other._nearest = self._nearest.to(processor.device)
         return other
@@ -241,9 +241,8 @@ class Knowledge:
         """
         asked = torch.full((len(action),), -1) if episode is None else episode.cpu().long()
         there, found = present or {}, []
-        for start in range(0, len(action), MICRO_BATCH):
-            # Blocks of one size: a row finds the same bits whoever asks beside it.
-            rows = torch.arange(start, start + MICRO_BATCH).clamp(max=len(action) - 1)
+        for start in range(0, len(action), NETWORK.most):
+            rows = torch.arange(start, min(start + NETWORK.most, len(action)))
             place = rows.to(action.device)
             query, has = self.keys.of(
                 {m: codes[place] for m, codes in state.items()},

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..batch_invariant import by_rows
 from ..errors import ConfigurationError
 
 BLOCK = 65536
@@ -66,7 +67,8 @@ class Nearest:
 
     def _distance(self, query: Tensor, has: Tensor, rows: slice) -> Tensor:
         """Return 1 less the mean cosine, ``(B, n)`` from 0; infinite where nothing is shared."""
-        alike = query @ self.keys[rows].T
+        keys = self.keys[rows]
+        alike = by_rows(lambda some: some @ keys.T, [query], ("alike", len(keys)), self)
         if self.complete:  # all that the query has
             return (1 - alike / has.sum(1, keepdim=True)).clamp(min=0)
         there = self.there[rows]

@@ -8,8 +8,8 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from ..batch_invariant import Projection
 from ..modalities import Modality
-from ..projection import Projection
 
 
 class Consistency(nn.Module):

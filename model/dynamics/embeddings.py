@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..batch_invariant import Projection
 from ..codecs import Codec
 from ..errors import ConfigurationError
 from ..modalities import ActionSpec
-from ..projection import Projection
 
 
 class CellEmbedding(nn.Module):

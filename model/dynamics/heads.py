@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..batch_invariant import Projection, by_rows, matmul_rows, silu
 from ..codecs import Codec
-from ..projection import Projection, matmul_rows
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class StateHead(nn.Module):
         rows = signal.shape[0]
         hidden = self.spread(signal).reshape(rows, self.cells, self.width)  # (B, C, E)
         hidden = hidden + (self.absent if now is None else now.or_else(self._around, self.absent))
-        hidden = self.outer(nn.functional.silu(self.inner(hidden)))
+        hidden = self.outer(silu(self.inner(hidden)))
         logits = hidden.view(rows, self.cells, self.digits, self.levels)
         if now is None:
             return logits
@@ -109,12 +109,20 @@ class VectorHead(nn.Module):
 
     def forward(self, signal: Tensor, now: Present | None) -> Tensor:
         """Return embeddings ``(B, C, G)``; the arguments are those of :class:`StateHead`."""
-        queries = self.queries.expand(len(signal), -1, -1)
-        vectors = self.outer(self.decoder(queries, self.project(signal)))  # (B, C, G)
+        if torch.is_grad_enabled():
+            vectors = self._read(signal)
+        else:
+            vectors = by_rows(self._read, [signal], "read", self)
         if now is None:
             return vectors
         kept = self.keep * now.state
         return vectors + (kept if now.there is None else kept * now.there[:, None, None])
+
+    def _read(self, signal: Tensor) -> Tensor:
+        """Return what the queries read from the signal tokens, ``(B, C, G)``."""
+        queries = self.queries.expand(len(signal), -1, -1)
+        read: Tensor = self.outer(self.decoder(queries, self.project(signal)))
+        return read
 
 
 class SignalReader(nn.Module):
@@ -180,7 +188,7 @@ class Ensemble(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map ``(B, D)`` to predictions ``(B, K, targets)``."""
-        inner = nn.functional.silu(self.inner(hidden.detach()))  # (B, K 48)
+        inner = silu(self.inner(hidden.detach()))  # (B, K 48)
         return matmul_rows(inner, self.outer * self.own).view(-1, self.members, self.targets)
 
     def target(self, latent: Tensor) -> Tensor:

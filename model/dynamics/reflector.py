@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..codecs.codec import MICRO_BATCH
+from ..batch_invariant import by_rows
 from ..configuration import ReflectorConfig
 
 
@@ -66,8 +66,7 @@ class ContextReflector(nn.Module):
     def forward(self, tokens: Tensor, part: Tensor, there: Tensor, present: Tensor) -> Tensor:
         """Return the tokens of all contexts, ``(B, K queries, D)``.
 
-        Outside training, blocks of one size are reflected: a row then has the same bits whoever
-        stands beside it.
+        Outside training, a row has the same bits whoever stands beside it.
 
         Args:
             tokens: of each context, ``(B, K, n, D)``.
@@ -77,12 +76,11 @@ class ContextReflector(nn.Module):
         """
         if self.training:
             return self._reflect(tokens, part, there, present)
-        blocks = []
-        for start in range(0, len(tokens), MICRO_BATCH):
-            rows = torch.arange(start, start + MICRO_BATCH, device=tokens.device)
-            rows = rows.clamp(max=len(tokens) - 1)
-            blocks.append(self._reflect(tokens[rows], part, there[rows], present[rows]))
-        return torch.cat(blocks)[: len(tokens)]
+
+        def reflect(tokens: Tensor, there: Tensor, present: Tensor) -> Tensor:
+            return self._reflect(tokens, part, there, present)
+
+        return by_rows(reflect, [tokens, there, present], "reflect", self)
 
     def _reflect(self, tokens: Tensor, part: Tensor, there: Tensor, present: Tensor) -> Tensor:
         """Reflect some rows; see :meth:`forward`."""

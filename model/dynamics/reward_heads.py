@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..batch_invariant import Perceptron, Projection
 from ..configuration import RewardBins, WorldGPTConfig
 from ..modalities import Modality
 from ..processor import Processor
-from ..projection import Perceptron, Projection
 from .heads import Present
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaModel
 
-from ..projection import matmul_rows
+from ..batch_invariant import attend, matmul_rows, silu
 from .ring import Ring
 
 
@@ -100,7 +100,7 @@ class FusedLlama:
             mixed = self._attention(layer, number, self._norm(x), mask, rotation, asked)
             x = x[:, asked] + matmul_rows(mixed, layer.merge)
             gate, up = matmul_rows(self._norm(x), layer.gate_up).chunk(2, -1)
-            x = x + matmul_rows(torch.nn.functional.silu(gate) * up, layer.down)
+            x = x + matmul_rows(silu(gate) * up, layer.down)
         return self._norm(x) * self.gain
 
     def turn_back(self, rows: Tensor) -> None:
@@ -130,6 +130,5 @@ class FusedLlama:
         queries = turned[:, asked, : self.heads].transpose(1, 2)  # (B, heads, Q, head)
         count = queries.shape[2]
         queries = queries.reshape(rows, self.kv, -1, self.head)  # (B, kv, group Q, head)
-        weights = (queries @ keys.transpose(2, 3) + mask).softmax(-1)
-        mixed = (weights @ values).view(rows, self.heads, count, self.head)
+        mixed = attend(queries, keys, values, mask).view(rows, self.heads, count, self.head)
         return mixed.transpose(1, 2).reshape(rows, count, -1)  # (B, Q, heads head)

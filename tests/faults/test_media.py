@@ -12,11 +12,11 @@ import pytest
 import soundfile
 from films import click, copy_from, flash, number, numbers, set_edits, set_matrix, write_film
 
+from worldgpt_env.training.worldnet.builders.footage import Footage
 from worldgpt_env.training.worldnet.format.decode import decode_video
 from worldgpt_env.training.worldnet.format.gate import MediaError, MediaLimits
 from worldgpt_env.training.worldnet.format.media import read_audio, read_video, write_audio
 from worldgpt_env.training.worldnet.format.video import CONTAINERS, VideoReader
-from worldgpt_env.training.worldnet.making.footage import Footage
 
 TENTHS = [n / 10 for n in range(40)]
 GAPS = [0, 0.1, 0.2, 0.3, 2.0, 2.1, 2.2, 2.3]  # most of the time nothing new is shown

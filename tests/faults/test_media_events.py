@@ -14,19 +14,19 @@ from films import number, numbers, write_film
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.training.cli import main
+from worldgpt_env.training.worldnet.builders import captioners
+from worldgpt_env.training.worldnet.builders.captions import RecordingWords
+from worldgpt_env.training.worldnet.builders.events import StateConfig
+from worldgpt_env.training.worldnet.builders.filters import FilterConfig, keeps_content
+from worldgpt_env.training.worldnet.builders.scenarios import SCENARIOS, Sorter
+from worldgpt_env.training.worldnet.builders.splits import SplitShares
+from worldgpt_env.training.worldnet.builders.wild import WildConfig, build_wild
 from worldgpt_env.training.worldnet.format.annotation import StateFiles, WorldNetTransition
 from worldgpt_env.training.worldnet.format.folder import WorldNetFolder
 from worldgpt_env.training.worldnet.format.load import load_worldnet
 from worldgpt_env.training.worldnet.format.media import read_audio, read_image, read_video
 from worldgpt_env.training.worldnet.format.writer import Moment, WorldNetWriter
 from worldgpt_env.training.worldnet.inspection import InspectConfig, inspect
-from worldgpt_env.training.worldnet.making import captioners
-from worldgpt_env.training.worldnet.making.captions import Words
-from worldgpt_env.training.worldnet.making.events import StateConfig
-from worldgpt_env.training.worldnet.making.filters import FilterConfig, keeps_content
-from worldgpt_env.training.worldnet.making.scenarios import SCENARIOS, Sorter
-from worldgpt_env.training.worldnet.making.splits import SplitShares
-from worldgpt_env.training.worldnet.making.wild import WildConfig, build_wild
 
 ALL_TRAIN = ["--test", "0", "--knowledge", "0"]
 EXACT = StateConfig(quality=4, longest=96)
@@ -118,7 +118,7 @@ def test_an_event_that_changes_nothing_is_refused_and_counted(
 
 
 def words(path: Path, rewards: list[tuple[float, float]], action: str = "walks on") -> None:
-    told = Words("house", [(0.0, "a room", ())], [(0.0, 20.0, action)], rewards)
+    told = RecordingWords("house", [(0.0, "a room", ())], [(0.0, 20.0, action)], rewards)
     path.with_suffix(".words.json").write_text(json.dumps(told.to_json()))
 
 

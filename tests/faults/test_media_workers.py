@@ -14,7 +14,7 @@ import pytest
 START = """
 import sys
 from toy_tasks import talk
-from worldgpt_env.training.worldnet.making.apart import run_apart
+from worldgpt_env.training.worldnet.builders.process_pool import run_apart
 if __name__ == "__main__":
     print("started", flush=True)
     try:

@@ -7,15 +7,17 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
+from ..options import ALGORITHM, SET, WORLD, add_options, options_of
 from ..results_io import Figures, show
-from .options import ALGORITHM, SET, add_options, options_of
 
 POLICY, FIDELITY = "policy_evaluation.EvaluateConfig", "evaluation.fidelity.FidelityConfig"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of both uses."""
-    add_options(parser, POLICY, {"algo": ALGORITHM, "settings": SET}, required=False)
+    add_options(
+        parser, POLICY, {"algo": ALGORITHM, "settings": SET, "world": WORLD}, required=False
+    )
     add_options(parser, FIDELITY, {"model": None}, required=False)
 
 

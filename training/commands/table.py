@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..options import Settings, add_options
 from ..parsers import LateParser
 from ..results_io import Figures, show, to_json
-from .options import Settings, add_options
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .options import ALGORITHM, READING, SET
+from ..options import ALGORITHM, READING, SET, WORLD
 from .table import Command
 
 COMMANDS: dict[str, Command] = {
@@ -12,7 +12,12 @@ COMMANDS: dict[str, Command] = {
         "DemoConfig",
         table="tables.demo_text",
     ),
-    "collect": Command("record a real world; repeat to go on", "collect.collect", "CollectConfig"),
+    "collect": Command(
+        "record a real world; repeat to go on",
+        "collect.collect",
+        "CollectConfig",
+        {"world": WORLD},
+    ),
     "train": Command(
         "learn a world from recordings; repeat to go on",
         "train.train",
@@ -22,7 +27,7 @@ COMMANDS: dict[str, Command] = {
     "knowledge": Command(
         "make a knowledge base of recordings",
         "knowledge.build_knowledge",
-        "KnowledgeConfig",
+        "KnowledgeBuildConfig",
     ),
     "tune": Command(
         "teach a model to read memories and knowledge; repeat to go on",
@@ -45,12 +50,12 @@ COMMANDS: dict[str, Command] = {
         "or on every combination of modalities (worldgpt evaluate worldnet)",
         "evaluate",
     ),
-    "dyna": Command(
-        "rounds of recording, learning and dreaming; repeat to go on",
-        "dyna.dyna",
-        "DynaConfig",
-        {"algo": ALGORITHM},
-        table="tables.dyna_table",
+    "dyna": Command("rounds of recording, learning and dreaming; repeat to go on", "dyna"),
+    "alone": Command(
+        "train Stable-Baselines3's agent on real steps alone: the control of dyna --env",
+        "numeric.alone.train_alone",
+        "AloneConfig",
+        {"world": WORLD},
     ),
     "direct": Command(
         "train the same agent in the real world instead: the control of a dream",

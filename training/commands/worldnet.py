@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..options import LIST, names, numbers
 from ..parsers import LateParser
-from .options import LIST, names, numbers
 from .table import Command, add_commands
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
 
+from ..options import LIST, Settings, add_options, names, options_of
 from ..results_io import Figures
 from ..tables import markdown_table
-from .options import LIST, Settings, add_options, names, options_of
 from .table import part_of
 
-MAKING = "worldnet.making."
+MAKING = "worldnet.builders."
 ARCADE, FILMED = f"{MAKING}arcade.ArcadeConfig", f"{MAKING}filming.FilmConfig"
 NESTED = {
     "cut": f"{MAKING}cutting.CutConfig",
@@ -30,7 +30,7 @@ NESTED_SETTINGS: dict[str, Settings] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the ways to build."""
-    from ..worldnet.making.converters import DATASETS
+    from ..worldnet.builders.converters import DATASETS
 
     ways = parser.add_subparsers(dest="way", required=True, metavar="HOW")
     text = "play games with sound and write what was seen, heard and done; repeat to go on"
@@ -78,7 +78,7 @@ def _way(ways: Any, name: str, text: str) -> argparse.ArgumentParser:
 def _arcade(**options: Any) -> Figures:
     if options.pop("wild", False):
         return _filmed(options)
-    from ..worldnet.making.arcade import ArcadeConfig, build_arcade
+    from ..worldnet.builders.arcade import ArcadeConfig, build_arcade
 
     _refuse(options, {"recordings", "seconds"}, "without --wild")
     figures = build_arcade(ArcadeConfig(**options))
@@ -99,21 +99,21 @@ def _arcade(**options: Any) -> Figures:
 
 def _filmed(options: dict[str, Any]) -> Figures:
     """Film games and cut the recordings."""
-    from ..worldnet.making.filming import FilmConfig, build_filmed
+    from ..worldnet.builders.filming import FilmConfig, build_filmed
 
     _refuse(options, {"windows"}, "with --wild")
     return _told(build_filmed(FilmConfig(**options)))
 
 
 def _wild(**options: Any) -> Figures:
-    from ..worldnet.making.wild import WildConfig, build_wild
+    from ..worldnet.builders.wild import WildConfig, build_wild
 
     return _told(build_wild(WildConfig(**gathered(options))))
 
 
 def _crafted(**options: Any) -> Figures:
-    from ..worldnet.making.converters import DATASETS
-    from ..worldnet.making.crafted import CraftedConfig, build_crafted
+    from ..worldnet.builders.converters import DATASETS
+    from ..worldnet.builders.crafted import CraftedConfig, build_crafted
 
     media = {"state.media": DATASETS[options["dataset"]].media}
     return _told(build_crafted(CraftedConfig(**gathered(media | options))))

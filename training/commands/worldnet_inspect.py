@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..options import add_options
 from ..results_io import Figures
-from .options import add_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(**options: Any) -> Figures:
     """Print the tables, draw the sheet, and return the figures."""
-    from ..worldnet.format.sheet import draw_sheet
+    from ..worldnet.format.contact_sheet import draw_sheet
     from ..worldnet.inspection import InspectConfig, inspect
 
     config = InspectConfig(**options)

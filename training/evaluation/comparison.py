@@ -19,7 +19,7 @@ from .estimates import Bounds, Estimate, show_estimate
 from .results import KEPT_DRAWS
 
 GROUPS = ("classes", "combinations")
-Stored = Mapping[str, Any]
+StoredResult = Mapping[str, Any]
 """An evaluation, as its JSON file has it."""
 
 
@@ -130,7 +130,7 @@ def report(result: ComparisonResult) -> str:
     return "\n\n".join([brackets, *tables])
 
 
-def _read(path: Path) -> Stored:
+def _read(path: Path) -> StoredResult:
     cure = "Write it with: worldgpt worldnet evaluate --json FILE."
     stored = read_json(path, cure, ConfigurationError, largest=2**28, figures=True)
     needed = {"test": str, "seed": int, "models": list, "draws": dict} | dict.fromkeys(GROUPS, dict)
@@ -144,7 +144,7 @@ def _read(path: Path) -> Stored:
     return stored
 
 
-def _compare(first: Stored, second: Stored) -> Comparison:
+def _compare(first: StoredResult, second: StoredResult) -> Comparison:
     paired = first["test"] == second["test"] and first["seed"] == second["seed"]
     same = first["models"] == second["models"]
     groups: dict[str, Differences] = {}
@@ -160,7 +160,7 @@ def _compare(first: Stored, second: Stored) -> Comparison:
 
 
 def _difference(
-    one: Stored | None, other: Stored | None, episodes: Bounds | None, same_models: bool
+    one: StoredResult | None, other: StoredResult | None, episodes: Bounds | None, same_models: bool
 ) -> Difference:
     """Return the difference of two stored estimates, with its bounds over models."""
     first, second = (None if part is None else part["value"] for part in (one, other))

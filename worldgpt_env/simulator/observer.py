@@ -17,7 +17,7 @@ from ..errors import NonFiniteError
 Observation = dict[str, np.ndarray]
 
 
-class Observer:
+class StateObserver:
     """Decodes the states of N episodes when somebody looks, and remembers what was seen.
 
     A step is looked at several times: for the observation, for the sentence in ``info`` and for the

@@ -32,7 +32,7 @@ from ..start_states import ResetOptions, Start, Starter, StartStates
 from .cognition import Cognition, as_knowledge, as_memory
 from .config import DEFAULT_WORLD, SimulatorConfig, open_model
 from .episode_state import EpisodeState, SimulatorStep, forms, holds_rows
-from .observer import Observer, see
+from .observer import StateObserver, see
 
 MOST_ROWS = 2**20
 
@@ -95,7 +95,7 @@ class Simulator:
             self._cognition = Cognition(self.model, self.num_envs, memory, knowledge)
         self._imagination = self._engine()
         self._episodes = EpisodeState.new(self.num_envs, tuple(self.specs))
-        self._observer = Observer(self.model)
+        self._observer = StateObserver(self.model)
 
     @property
     def state(self) -> State:
@@ -301,7 +301,7 @@ class Simulator:
     def _look(
         self, form: str, modalities: Sequence[Modality], state: State | None
     ) -> dict[str, np.ndarray]:
-        """Return ``modalities`` of ``state`` (now by default) in a form, see :class:`Observer`."""
+        """Return ``modalities`` of ``state`` (now by default), see :class:`StateObserver`."""
         if state is None or state is self._episodes.codes:
             self._need_reset("observe")
             return self._observer.look(form, modalities)
@@ -328,7 +328,7 @@ class Simulator:
         other.num_envs = len(chosen)
         other._imagination = self._imagination.select(place)
         other._cognition = None if self._cognition is None else self._cognition.select(place)
-        other._observer = Observer(self.model)
+        other._observer = StateObserver(self.model)
         other._observer.turn_to(other._episodes.codes)
         return other
 

@@ -17,7 +17,7 @@ NEAR = 0.5
 
 
 @dataclass(frozen=True)
-class Found:
+class DescriptionMatch:
     """What a description led to: moments ``index`` ``(B,)`` int64 that all match it as well."""
 
     index: np.ndarray
@@ -47,7 +47,7 @@ class Descriptions:
         holders = (self._counts > 0).sum(0)  # (V,)
         self.weight = np.where(holders > 0, np.log1p(present.sum() / np.maximum(holders, 1)), 0.0)
 
-    def nearest(self, description: str, keys: Keys) -> Found:
+    def nearest(self, description: str, keys: Keys) -> DescriptionMatch:
         """Return per key a moment that matches ``description`` best.
 
         The match is the share of the asked words that the moment holds, by weight; what else it
@@ -71,7 +71,7 @@ class Descriptions:
         order = self._neighbours(self._ids[best], asked)
         best = best[order == order.max()]
         index = best[(uniforms(keys) * len(best)).astype(np.int64)]
-        return Found(index, float(match.max()))
+        return DescriptionMatch(index, float(match.max()))
 
     def alike(self, moment: int) -> np.ndarray:
         """Return the moments that have the very words of ``moment``, ``(K,)`` int64."""

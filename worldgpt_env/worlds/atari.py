@@ -41,7 +41,7 @@ WORDS = ("ball", "gone", "player", *ACROSS, *DOWN, "lives", "minus", "score", "t
 
 
 @dataclass(frozen=True)
-class Place:
+class ScreenPlace:
     """Where the memory of a game tells the position of a thing; the words are thirds of its range.
 
     Attributes:
@@ -99,7 +99,7 @@ class AtariWorld(World):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}
     frame_rate = 60.0
     rom: ClassVar[str]  # its name in ale-py
-    places: ClassVar[dict[str, Place]] = {}
+    places: ClassVar[dict[str, ScreenPlace]] = {}
 
     def __init__(
         self,
@@ -204,8 +204,8 @@ class PongWorld(AtariWorld):
     world_name = "atari-pong"
     rom = "pong"
     places = {
-        "ball": Place(across=(49, 48, 207), down=(54, 46, 206), gone=True),
-        "player": Place(down=(51, 38, 203)),
+        "ball": ScreenPlace(across=(49, 48, 207), down=(54, 46, 206), gone=True),
+        "player": ScreenPlace(down=(51, 38, 203)),
     }
 
     def _figures(self, memory: np.ndarray) -> list[str]:
@@ -218,8 +218,8 @@ class BreakoutWorld(AtariWorld):
     world_name = "atari-breakout"
     rom = "breakout"
     places = {
-        "ball": Place(across=(99, 56, 200), down=(101, 21, 190), gone=True),
-        "player": Place(across=(72, 55, 191)),
+        "ball": ScreenPlace(across=(99, 56, 200), down=(101, 21, 190), gone=True),
+        "player": ScreenPlace(across=(72, 55, 191)),
     }
 
 
@@ -228,7 +228,7 @@ class FreewayWorld(AtariWorld):
 
     world_name = "atari-freeway"
     rom = "freeway"
-    places = {"player": Place(down=(14, 177, 6))}
+    places = {"player": ScreenPlace(down=(14, 177, 6))}
 
 
 class AsterixWorld(AtariWorld):
@@ -236,7 +236,7 @@ class AsterixWorld(AtariWorld):
 
     world_name = "atari-asterix"
     rom = "asterix"
-    places = {"player": Place(across=(41, 20, 128), down=(39, 0, 7))}
+    places = {"player": ScreenPlace(across=(41, 20, 128), down=(39, 0, 7))}
 
 
 class SpaceInvadersWorld(AtariWorld):
@@ -244,7 +244,7 @@ class SpaceInvadersWorld(AtariWorld):
 
     world_name = "atari-spaceinvaders"
     rom = "space_invaders"
-    places = {"player": Place(across=(28, 35, 117))}
+    places = {"player": ScreenPlace(across=(28, 35, 117))}
 
 
 class MsPacmanWorld(AtariWorld):
@@ -252,7 +252,7 @@ class MsPacmanWorld(AtariWorld):
 
     world_name = "atari-mspacman"
     rom = "ms_pacman"
-    places = {"player": Place(across=(10, 8, 168), down=(16, 0, 165))}
+    places = {"player": ScreenPlace(across=(10, 8, 168), down=(16, 0, 165))}
 
 
 def _phrase(button: str) -> str:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ..errors import ConfigurationError
+from .gym_world import PREFIX, make_gym_world
 from .world import World
 
 _WORLDS: dict[str, str | type[World]] = {
@@ -31,6 +32,7 @@ _WORLDS: dict[str, str | type[World]] = {
 
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,63}")
+FOREIGN_NAME = re.compile(PREFIX + r"[\w:./-]{1,200}", re.ASCII)
 
 
 def world_names() -> tuple[str, ...]:
@@ -46,9 +48,11 @@ def check_world_name(name: Any, where: str) -> None:
         where: what is named so, for the message.
 
     Raises:
-        ConfigurationError: it is not made of 2 to 64 letters, digits, ``-`` and ``_``, of which the
-            first is a letter or a digit.
+        ConfigurationError: it is neither made of 2 to 64 letters, digits, ``-`` and ``_``, of which
+            the first is a letter or a digit, nor ``"gym:"`` and the id of an environment.
     """
+    if isinstance(name, str) and FOREIGN_NAME.fullmatch(name):
+        return
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ConfigurationError(
             f"{where} is {name!r:.80}; use 2 to 64 letters, digits, '-' and '_', with a letter or "
@@ -82,7 +86,7 @@ def make_world(name: str, **options: Any) -> World:
     """Open the real world ``name``.
 
     Args:
-        name: one of :func:`world_names`.
+        name: one of :func:`world_names`, or ``"gym:ID"`` for any Gymnasium environment.
         options: settings of that world, as listed in its class (``render_mode="rgb_array"``, ...).
 
     Returns:
@@ -94,6 +98,8 @@ def make_world(name: str, **options: Any) -> World:
         MissingDependencyError: the package behind the world is not installed.
         WorldError: the world cannot start here, for example without working sound.
     """
+    if name.startswith(PREFIX):
+        return make_gym_world(name.removeprefix(PREFIX), **options)
     if name not in _WORLDS:
         raise ConfigurationError(f"there is no world {name!r}; choose one of {', '.join(_WORLDS)}.")
     world_class = _class_of(_WORLDS[name])

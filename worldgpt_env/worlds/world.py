@@ -101,7 +101,7 @@ class World(gym.Env[Observation, Any]):
         self.__steps = 0
         given = self._reset()
         if not isinstance(given, tuple | list) or len(given) != 2:
-            self.__refuse(f"{given!r:.80} came; expected are an observation and its sentence")
+            self.__refuse(f"{_shape_of(given)}; expected are an observation and its sentence")
         observation, text = given
         problem = self.__check.problem(observation) or _text_problem(text)
         if problem:
@@ -130,7 +130,7 @@ class World(gym.Env[Observation, Any]):
         self.__steps += 1
         given = self._step(chosen)
         if not isinstance(given, tuple | list) or len(given) != 5:
-            self.__refuse(f"{given!r:.80} came; expected are five values, see _step")
+            self.__refuse(f"{_shape_of(given)}; expected are five values, see _step")
         observation, reward, terminated, truncated, text = given
         problem = (
             self.__check.problem(observation)
@@ -177,6 +177,12 @@ class World(gym.Env[Observation, Any]):
             Observation, reward, terminated, truncated and the sentence.
         """
         raise NotImplementedError
+
+
+def _shape_of(given: Any) -> str:
+    """Return in words what came where a tuple of another length was expected."""
+    values = f" of {len(given)} values" if isinstance(given, tuple | list) else ""
+    return f"a {type(given).__name__}{values} came"
 
 
 def _text_problem(text: Any) -> str:

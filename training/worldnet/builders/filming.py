@@ -19,12 +19,12 @@ from worldgpt_env.model.modalities import VectorSpec
 
 from ...results_io import write_json
 from ..format.annotation import WorldNetError
-from .apart import Report, run_apart
-from .captions import Words
+from .captions import RecordingWords
 from .cutting import CutConfig
 from .events import StateConfig
 from .filters import FilterConfig
 from .game import Game, Window
+from .process_pool import Report, run_apart
 from .sources import HIGHEST, LOWEST, NUMBERS, choose
 from .splits import SplitShares
 from .wild import WildConfig, build_wild
@@ -141,7 +141,7 @@ def film(reel: _Reel, report: Report) -> None:
         game.close()
 
 
-def _shoot(game: Game, seeds: np.random.SeedSequence, seconds: float, path: Path) -> Words:
+def _shoot(game: Game, seeds: np.random.SeedSequence, seconds: float, path: Path) -> RecordingWords:
     """Play for ``seconds`` into ``path`` (mp4) and a wav beside it; return what is to be told.
 
     A game that ends begins again at once, which is a new shot.
@@ -161,7 +161,7 @@ def _shoot(game: Game, seeds: np.random.SeedSequence, seconds: float, path: Path
                 rewards.append((now, window.reward))
             if now >= seconds:
                 numbers = VectorSpec(NUMBERS, LOWEST, HIGHEST) if window.numbers else None
-                return Words(game.name, states, actions, rewards, numbers)
+                return RecordingWords(game.name, states, actions, rewards, numbers)
             if window.over:
                 window, action = game.begin(generator, anew=False), ""
             else:

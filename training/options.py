@@ -79,7 +79,7 @@ def add_options(
 def options_of(config: str) -> list[Option]:
     """Return the fields of a configuration, see :func:`add_options`."""
     module, _, name = config.rpartition(".")
-    source = Path(__file__).parent.parent / f"{module.replace('.', '/')}.py"
+    source = Path(__file__).parent / f"{module.replace('.', '/')}.py"
     body = ast.parse(source.read_text("utf-8")).body
     found = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
     docs = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", ast.get_docstring(found) or "", re.M)
@@ -118,6 +118,18 @@ class Gather(argparse.Action):
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         """Store the values."""
         setattr(namespace, self.dest, self.const(values))
+
+
+class WorldName(argparse.Action):
+    """Stores the name of a world; what follows ``--env`` is the id of a Gymnasium environment."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Store ``NAME`` or ``gym:ID``."""
+        name = f"gym:{values}" if option_string == "--env" else values
+        setattr(namespace, self.dest, name)
+
+
+WORLD: dict[str, Any] = {"flags": ["--world", "--env"], "action": WorldName, "metavar": "NAME"}
 
 
 def _help(option: Option) -> str:

@@ -24,9 +24,9 @@ from ..format.annotation import WorldNetError
 from ..format.description import WorldNetDescription
 from ..format.folder import WorldNetFolder
 from ..format.writer import WorldNetWriter
-from .apart import Report
 from .clips import FRAMES, RATE, SAMPLES, SIZE, Clip, record_clip
 from .game import Game
+from .process_pool import Report
 from .sources import HIGHEST, LOWEST, NUMBERS
 from .splits import split_blocks
 
@@ -36,7 +36,7 @@ LONGEST = 50  # windows of a clip
 
 
 @dataclass(frozen=True)
-class Part:
+class GamePart:
     """One game to record, as it is sent to its process.
 
     Attributes:
@@ -68,7 +68,7 @@ class Part:
         return folder if same else None
 
 
-def record_part(part: Part, report: Report) -> None:
+def record_part(part: GamePart, report: Report) -> None:
     """Play one game in clips and write its windows; ``report`` hears how many were recorded."""
     longest = min(LONGEST, part.windows // 10)  # ten clips or more, so that every split has one
     splits = split_blocks(part.game, seed=part.seed)

@@ -19,8 +19,8 @@ from ..format.annotation import WorldNetError
 from ..format.description import WorldNetDescription
 from ..format.folder import WorldNetFolder
 from ..format.writer import WorldNetWriter
-from .apart import run_apart
-from .arcade_part import ACTION_SLOTS, TEXT_SLOTS, Part, record_part
+from .arcade_part import ACTION_SLOTS, TEXT_SLOTS, GamePart, record_part
+from .process_pool import run_apart
 from .sources import choose
 
 
@@ -72,7 +72,7 @@ def build_arcade(config: ArcadeConfig) -> dict[str, Any]:
         raise WorldNetError(f"{out} is there already; choose another folder.")
     beside = out.parent / f".{out.name}.parts"
     parts = {
-        name: Part(name, config.windows, config.seed, str(beside / name))
+        name: GamePart(name, config.windows, config.seed, str(beside / name))
         for name in choose(config.games)
     }
     _record(parts, config.workers)
@@ -87,7 +87,7 @@ def build_arcade(config: ArcadeConfig) -> dict[str, Any]:
     }
 
 
-def _record(parts: Mapping[str, Part], workers: int) -> None:
+def _record(parts: Mapping[str, GamePart], workers: int) -> None:
     """Record the parts that are not there yet."""
     missing = {name: part for name, part in parts.items() if part.opened() is None}
     windows = sum(part.windows for part in parts.values())

@@ -48,7 +48,7 @@ class Captioner(Protocol):
 
 
 @dataclass(frozen=True)
-class Words:
+class RecordingWords:
     """What a recording itself tells, in the file ``<its name>.words.json`` beside it.
 
     Attributes:
@@ -71,7 +71,7 @@ class Words:
         return str(Path(recording).with_suffix(".words.json"))
 
     @classmethod
-    def read(cls, root: Path, recording: str) -> Words:
+    def read(cls, root: Path, recording: str) -> RecordingWords:
         """Read the words beside a recording.
 
         Raises:
@@ -123,7 +123,7 @@ class RecordedWords:
     """
 
     root: Path
-    _read: dict[str, Words] = field(default_factory=dict)
+    _read: dict[str, RecordingWords] = field(default_factory=dict)
 
     def describe(
         self, footage: Footage, start: float, end: float, shot: tuple[float, float] = WHOLE
@@ -142,20 +142,20 @@ class RecordedWords:
             " then ".join(_during(words.actions, start, end)), *_told(before, after), reward=won
         )
 
-    def words(self, recording: str) -> Words:
+    def words(self, recording: str) -> RecordingWords:
         """Return the words of a recording, read once.
 
         Raises:
             MediaError: it has none, or they are not what was written.
         """
         if recording not in self._read:
-            if not (self.root / Words.name(recording)).exists():
+            if not (self.root / RecordingWords.name(recording)).exists():
                 raise MediaError(
                     recording,
-                    f"has no words beside it ({Words.name(recording)}); name a model that tells "
-                    "what it shows with --captioner, or write them.",
+                    f"has no words beside it ({RecordingWords.name(recording)}); name a model that "
+                    "tells what it shows with --captioner, or write them.",
                 )
-            self._read[recording] = Words.read(self.root, recording)
+            self._read[recording] = RecordingWords.read(self.root, recording)
         return self._read[recording]
 
 

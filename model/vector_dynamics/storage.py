@@ -1,0 +1,76 @@
+"""Vector dynamics on disk: a folder of safetensors and JSON, verified when read."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from ..checkpoint import CURE, MANIFEST, refused, verify, write_folder
+from ..errors import CheckpointError
+from ..safe_io import write_json, write_tensors
+from ..safe_json import Fields, read_json
+from ..safe_tensors import read_tensors
+from .ensemble_dynamics import VectorDynamics, VectorDynamicsConfig
+
+FORMAT = 1
+FIELDS, WEIGHTS = "dynamics.json", "dynamics.safetensors"
+
+
+def write_dynamics(dynamics: VectorDynamics, folder: Path) -> None:
+    """Write dynamics.json and dynamics.safetensors into an existing ``folder``."""
+    fields = {
+        "format": FORMAT,
+        "state": dynamics.state_size,
+        "action": dynamics.action_size,
+        "config": dataclasses.asdict(dynamics.config),
+    }
+    write_tensors(folder / WEIGHTS, dynamics.state_dict())
+    write_json(folder / FIELDS, fields)
+
+
+def save_dynamics(dynamics: VectorDynamics, folder: str | Path) -> None:
+    """Write ``dynamics`` to ``folder``, which is replaced as a whole.
+
+    Raises:
+        WriteError: the folder cannot be written; what it held before is untouched.
+    """
+    write_folder(Path(folder), lambda draft: write_dynamics(dynamics, draft))
+
+
+def load_dynamics(folder: str | Path) -> VectorDynamics:
+    """Return the dynamics in ``folder``, in evaluation mode.
+
+    Raises:
+        CheckpointError: there is none, or it is truncated, changed or of another format.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        raise CheckpointError(
+            f"there is no dynamics in {folder}; make one with: worldgpt dyna --env ID --out DIR"
+        )
+    verify(folder, FIELDS, WEIGHTS)
+    return read_dynamics(folder)
+
+
+def read_dynamics(folder: Path) -> VectorDynamics:
+    """Return the dynamics whose files :func:`write_dynamics` wrote into ``folder``."""
+    path = folder / FIELDS
+    told = Fields(read_json(path, CURE), path)
+    told.choice("format", [FORMAT])
+    state, action = (told.whole(name, 1, 2**16) for name in ("state", "action"))
+    with refused(path):
+        config = VectorDynamicsConfig(**dict(told.part("config").data))
+        dynamics = VectorDynamics(state, action, config)
+    tensors = read_tensors(folder / WEIGHTS, CURE)
+    elites = tensors.pop("elites", dynamics.elites)
+    if elites.shape != dynamics.elites.shape or not set(elites.tolist()) <= set(
+        range(config.members)
+    ):
+        raise CheckpointError(f"{folder / WEIGHTS} names members that are not there. {CURE}")
+    own = {name: tensor for name, tensor in dynamics.state_dict().items() if name != "elites"}
+    if {name: tensor.shape for name, tensor in tensors.items()} != {
+        name: tensor.shape for name, tensor in own.items()
+    }:
+        raise CheckpointError(f"{folder / WEIGHTS} is of another dynamics. {CURE}")
+    dynamics.load_state_dict({**tensors, "elites": elites}, strict=True)
+    return dynamics.eval()

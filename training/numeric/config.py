@@ -1,0 +1,68 @@
+"""NumericDynaConfig: what ``worldgpt dyna --env`` does in a world of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worldgpt_env.model.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class NumericDynaConfig:
+    """What ``worldgpt dyna --env`` does in a world of numbers.
+
+    Attributes:
+        out: folder of the run: ``settings.json`` and ``round-0``, ``round-1``, ...
+        world: name of the world, ``"gym:ID"``.
+        real_steps: real steps in all; those of the judged episodes do not count.
+        round_steps: real steps of a round; by default a tenth of all, 250 at least.
+        explore: share of the rounds in which a second agent, which seeks what the dynamics does
+            not know, lives most of the real steps.
+        backbone: ``"mlp"`` or ``"llama"``, what predicts the change of the numbers.
+        first_updates: optimiser steps of the first dynamics.
+        updates: of each later one, which goes on from the weights of the last.
+        agent: settings of the agent in place of those of its recipe.
+        episodes: real episodes that judge each round; they are shown and choose nothing.
+        seed: of everything.
+    """
+
+    out: Path
+    world: str
+    real_steps: int = 5_000
+    round_steps: int | None = None
+    explore: float = 0.5
+    backbone: str = "mlp"
+    first_updates: int = 1_000
+    updates: int = 400
+    agent: Mapping[str, Any] = field(default_factory=dict)
+    episodes: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("real_steps", "first_updates", "updates", "episodes"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        if self.round_steps is not None and not 20 <= self.round_steps <= self.real_steps:
+            raise ConfigurationError(
+                f"round_steps is {self.round_steps}; use a number from 20 to {self.real_steps}."
+            )
+        if self.real_steps < 20:
+            raise ConfigurationError(f"real_steps is {self.real_steps}; 20 are the least.")
+        if not 0 <= self.explore <= 1:
+            raise ConfigurationError(f"explore is {self.explore}; use a share from 0 to 1.")
+        if self.seed < 0:
+            raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
+
+    def round_lengths(self) -> list[int]:
+        """Return the real steps of each round; they sum up to ``real_steps``."""
+        each = min(self.round_steps or max(250, self.real_steps // 10), self.real_steps)
+        rounds = max(1, self.real_steps // each)
+        return [each] * (rounds - 1) + [self.real_steps - each * (rounds - 1)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything that decides what happens, as JSON values."""
+        return {name: value for name, value in asdict(self).items() if name != "out"}

@@ -1,0 +1,232 @@
+"""Run: one round after another of living, fitting, dreaming and judging in a world of numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from worldgpt_env.model.modalities import Modality, VectorSpec
+from worldgpt_env.model.vector_dynamics import (
+    ActionEncoder,
+    FitConfig,
+    FitResult,
+    VectorDynamics,
+    VectorDynamicsConfig,
+    VectorTransitions,
+    fit,
+)
+from worldgpt_env.model.vector_dynamics.world_model import VectorWorldModel
+from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
+from worldgpt_env.policies.store import save_policy
+from worldgpt_env.worlds import GymWorld, World, make_world
+
+from .agent_state import load_agent, save_agent, set_policy
+from .agents import PARTS, DreamAgent, PpoRecipe, recipe_for
+from .candidates import Candidate, PolicyCandidates
+from .config import NumericDynaConfig
+from .experience import RealSteps, StepRecorder
+from .judge import judge_policy
+from .player import Chooser, CoherentRandom, PolicyChooser, RealPlayer
+
+LONG = 1_000
+"""The time limit that is assumed of a world without one."""
+CURIOUS_SHARE = 0.6
+"""Of the real steps of a round in which both agents live."""
+SNAPSHOTS = (2, 5, 7)
+"""Parts of the last round's training after which a snapshot is taken, beside its end."""
+
+
+class Run:
+    """The state of a Dyna run between two rounds."""
+
+    def __init__(self, config: NumericDynaConfig, lengths: list[int], bar: tqdm) -> None:
+        """Open the world and build dynamics and agents; :meth:`restore` fills them."""
+        self.config, self.lengths, self._bar = config, lengths, bar
+        self._seed_everything(0)
+        self.player = RealPlayer(self._open, config.seed)
+        world = self.player.world
+        assert isinstance(world, GymWorld)
+        self.limit = world.time_limit or LONG
+        self.encoder = ActionEncoder(world.action_spec)
+        size = int(np.prod(world.observation_space["vector"].shape or ()))
+        self.dynamics = VectorDynamics(
+            size, self.encoder.width, VectorDynamicsConfig(backbone=config.backbone)
+        )
+        self.discount = min(0.999, max(0.98, 1 - 1 / self.limit))
+        self.recipe = recipe_for(world.action_space, dict(config.agent))
+        self.agent = self._agent(world, curious=False)
+        self.explorer = self._agent(world, curious=True)
+        self.candidates = PolicyCandidates()
+        self.parts: list[RealSteps] = []
+        self._fitted: FitResult | None = None
+        self._best: Candidate | None = None
+
+    def close(self) -> None:
+        """Close the world."""
+        self.player.close()
+
+    def live(self, number: int) -> dict[str, Any]:
+        """Live, fit, dream and judge round ``number``; return its figures."""
+        self._seed_everything(number)
+        self.parts.append(self._play(number))
+        steps = RealSteps.joined(self.parts)
+        data = steps.transitions(self.encoder)
+        self._bar.set_postfix_str("fit")
+        updates = self.config.updates if number else self.config.first_updates
+        generator = torch.Generator().manual_seed(self._seed_of(number, 1))
+        fitted = fit(self.dynamics, data, generator, FitConfig(updates=updates))
+        self._bar.set_postfix_str("dream")
+        trained, best = self._dream(number, data)
+        self._bar.set_postfix_str("judge")
+        judgement = self._judge(best)
+        self._bar.set_postfix_str(f"return {judgement['return']:.1f}")
+        returns = self.parts[-1].episode_returns()
+        return {
+            "real_steps": len(steps),
+            "recording": {
+                "steps": len(self.parts[-1]),
+                "episodes": len(returns),
+                "mean_return": float(np.mean(returns)) if returns else None,
+                "ends": int(steps.terminated.sum()),
+                "crashes": self.player.crashes,
+            },
+            "dynamics": fitted.to_json(),
+            "agent": trained,
+            "dream": {"return": best.dreamt, "chosen": best.born},
+            "judgement": judgement,
+        }
+
+    # a round ------------------------------------------------------------------------------------
+
+    def explores(self, number: int) -> bool:
+        """Whether the curious agent is trained in round ``number``, and lives in the next one."""
+        return number < self.config.explore * len(self.lengths)
+
+    def _play(self, number: int) -> RealSteps:
+        """Live the real steps of a round."""
+        recorder, count = StepRecorder(), self.lengths[number]
+        if number == 0:
+            generator = np.random.default_rng([self.config.seed, 7])
+            chooser: Chooser = CoherentRandom(self.encoder.spec, self.limit, generator)
+            self.player.play(count, chooser, recorder, self._bar)
+            return recorder.steps()
+        curious = int(CURIOUS_SHARE * count) if self.explores(number - 1) else 0
+        task, seeker = (PolicyChooser(a.algorithm) for a in (self.agent, self.explorer))
+        self.player.play(count - curious, task, recorder, self._bar)
+        self.player.play(curious, seeker, recorder, self._bar)
+        return recorder.steps()
+
+    def _dream(self, number: int, data: VectorTransitions) -> tuple[dict[str, Any], Candidate]:
+        """Train the agents in dreams of the newest dynamics and choose the best snapshot."""
+        last = number == len(self.lengths) - 1
+        dream = self._dream_of(data, curious=False)
+
+        def after_part(part: int) -> None:
+            if last and part in SNAPSHOTS:
+                self.candidates.add(self.agent.algorithm, f"{number}.{part}")
+
+        self.agent.round_steps = self.explorer.round_steps = self.lengths[number]
+        seed = self._seed_of(number, 2)
+        trained = self.agent.learn(dream, data, 2.0 if last else 1.0, seed, after_part)
+        self.candidates.add(self.agent.algorithm, f"{number}.{PARTS - 1}")
+        if self.explores(number) and not last:
+            seed = self._seed_of(number, 3)
+            scale = 0.5 if isinstance(self.recipe, PpoRecipe) else 1.0
+            self.explorer.learn(self._dream_of(data, curious=True), data, scale, seed)
+        best = self.candidates.choose(
+            self.agent.algorithm, self.agent.env, dream, self.limit, self._seed_of(number, 4)
+        )
+        self._best = best
+        return trained, best
+
+    def _dream_of(self, data: VectorTransitions, curious: bool) -> Dream:
+        typical = data.returns_to_go(self.discount).square().mean().sqrt()
+        usual = self.dynamics.disagreement(data.states, data.actions).mean()
+        return Dream(
+            self.dynamics,
+            self.dynamics.imaginer(),
+            data.states,
+            data.states[data.first],
+            reward_scale=max(float(typical), 1e-30) / self.recipe.typical_return,
+            curious=curious,
+            usual_disagreement=max(float(usual), 1e-12),
+        )
+
+    def _judge(self, best: Candidate) -> dict[str, Any]:
+        own = {n: t.clone() for n, t in self.agent.algorithm.policy.state_dict().items()}
+        set_policy(self.agent.algorithm, best.policy)
+        judgement = judge_policy(self.agent.algorithm, self._open, self.config.episodes)
+        set_policy(self.agent.algorithm, own)
+        return judgement
+
+    # between rounds -----------------------------------------------------------------------------
+
+    def write(self, draft: Path, number: int) -> None:
+        """Write what round ``number`` lived and learned into the folder ``draft``."""
+        self.parts[-1].save(draft / "steps.safetensors")
+        self._world_model().save(draft / "model")
+        save_agent(self.agent.algorithm, draft / "agent.safetensors")
+        save_agent(self.explorer.algorithm, draft / "explorer.safetensors")
+        self.candidates.save(draft)
+        assert self._best is not None
+        own = {n: t.clone() for n, t in self.agent.algorithm.policy.state_dict().items()}
+        set_policy(self.agent.algorithm, self._best.policy)
+        extra = {"world": self.config.world, "real_steps": sum(map(len, self.parts))}
+        save_policy(self.agent.algorithm, draft / "policy", obs_mode="decoded", extra=extra)
+        set_policy(self.agent.algorithm, own)
+
+    def _world_model(self) -> VectorWorldModel:
+        """Return what was learned as ``gym.make("WorldGPT-v0", model=...)`` opens it."""
+        world = self.player.world
+        spec = world.specs[Modality.VECTOR]
+        assert isinstance(spec, VectorSpec)
+        return VectorWorldModel.of(
+            self.dynamics,
+            RealSteps.joined(self.parts).transitions(self.encoder),
+            self.config.world,
+            spec,
+            world.action_spec,
+            self.limit,
+        )
+
+    def restore(self, folders: list[Path]) -> None:
+        """Go on after the rounds in ``folders``."""
+        newest = folders[-1]
+        self.parts = [RealSteps.load(folder / "steps.safetensors") for folder in folders]
+        self.dynamics = VectorWorldModel.load(newest / "model").dynamics
+        load_agent(self.agent.algorithm, newest / "agent.safetensors")
+        load_agent(self.explorer.algorithm, newest / "explorer.safetensors")
+        self.candidates = PolicyCandidates.load(newest)
+        if not self.player.find_back(RealSteps.joined(self.parts)):
+            tqdm.write(
+                f"{self.config.world} did not come to the same state again; the episode that the "
+                "stop interrupted ends there."
+            )
+
+    def _open(self) -> World:
+        return make_world(self.config.world)
+
+    def _agent(self, world: GymWorld, curious: bool) -> DreamAgent:
+        recipe = self.recipe
+        rows, horizon = 1, self.limit  # SAC imagines its branches itself
+        if isinstance(recipe, PpoRecipe):
+            rows, horizon = recipe.num_envs, min(recipe.horizon, self.limit)
+        env = DynamicsVecEnv(
+            world.observation_space, world.action_space, self.encoder, rows, horizon
+        )
+        return DreamAgent(env, recipe, self.discount, self._seed_of(0, 5 + curious), curious)
+
+    def _seed_of(self, number: int, purpose: int) -> int:
+        """Return a seed of its own for what happens in round ``number``."""
+        source = np.random.SeedSequence([self.config.seed, number, purpose])
+        return int(source.generate_state(1)[0] >> 1)
+
+    def _seed_everything(self, number: int) -> None:
+        """Seed the global generators, which Stable-Baselines3 draws from: a round alone decides."""
+        seed = self._seed_of(number, 0)
+        torch.manual_seed(seed)
+        np.random.seed(seed)
