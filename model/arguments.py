@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def check_number(
     return number
 
 
+LONGEST_NAME = 255  # bytes, of a file or folder; as in all usual file systems
 COLDEST, HOTTEST = 1e-6, 1e6  # beyond, logits over the temperature leave float32
 
 
@@ -103,11 +105,12 @@ def check_path(name: str, value: object) -> Path:
     Raises:
         ConfigurationError: it is something else.
     """
-    try:
-        fits = isinstance(value, str | Path) and str(value) and b"\0" not in os.fsencode(value)
-    except UnicodeEncodeError:
-        fits = False
-    if not fits:
+    name_bytes = b""
+    if isinstance(value, str | Path):
+        with suppress(UnicodeEncodeError):
+            name_bytes = os.fsencode(value)
+    parts = name_bytes.split(b"/")
+    if not name_bytes or b"\0" in name_bytes or max(map(len, parts)) > LONGEST_NAME:
         raise ConfigurationError(f"{name} is {shown(value)}; use the path of a file or folder.")
     return Path(value)  # type: ignore[arg-type]
 

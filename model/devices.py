@@ -21,6 +21,8 @@ def check_device(device: object) -> torch.device:
         raise ConfigurationError(f"device is {shown(device)}; use {_usable()}.")
     try:
         found = torch.device(device)
+        if found.type == "cpu" and found.index:  # torch takes any number for the one CPU
+            raise ValueError(device)
         back = torch.ones(1, device=found).cpu()  # "meta" holds no numbers, and "cuda" may be away
     except Exception as error:  # torch raises AssertionError, RuntimeError, NotImplementedError …
         raise ConfigurationError(

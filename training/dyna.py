@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldgpt_env.model.bounds import COUNT, EPISODES, STEPS, check_fields
+from worldgpt_env.model.bounds import COUNT, EPISODES, STEPS, check_fields, from_fields
 from worldgpt_env.model.checkpoint import MANIFEST
 from worldgpt_env.model.run_settings import check_settings, plain_settings
 from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.safe_json import read_json
+from worldgpt_env.worlds import make_world
 
 from .collect import CollectConfig, collect
 from .imagination import DreamConfig, dream
@@ -70,6 +71,7 @@ class DynaConfig:
             epsilon=(0, 1),
             episodes=(0, EPISODES),
         )
+        _train_config(self, 0), _dream_config(self, 0)  # refuse what they do not understand
 
     def folder(self, number: int) -> Path:
         """Return the folder of round ``number``."""
@@ -88,6 +90,7 @@ def dyna(config: DynaConfig) -> dict[str, Any]:
         LockedError: another process writes to ``out``.
     """
     watch = Stopwatch()
+    make_world(config.world).close()  # one that cannot start says so before anything is written
     with RunLock(config.out):
         _begin(config)
         rounds = [run_round(config, number) for number in range(config.rounds)]
@@ -118,10 +121,7 @@ def run_round(config: DynaConfig, number: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"round": number}
     figures["recording"] = collect(_collect_config(config, number))
     figures["model"] = _learn(_train_config(config, number))
-    settings = {"model": str(folder / "model"), "algo": config.algo, "steps": config.dream_steps}
-    figures["dream"] = dream(
-        DreamConfig(out=folder / "policy", seed=config.seed, **{**settings, **config.dream})
-    )
+    figures["dream"] = dream(_dream_config(config, number))
     if config.episodes:
         figures["judgement"] = _judge(config, folder)
     return figures
@@ -147,15 +147,28 @@ def _train_config(config: DynaConfig, number: int) -> TrainConfig:
         updates = config.round_updates
     elif number and config.updates:
         updates = max(1, config.updates // 2)
-    return TrainConfig(
-        data=tuple(config.folder(i) / "recording" for i in range(number + 1)),
-        out=config.folder(number) / "model",
-        preset=config.preset,
-        updates=updates,
-        init=config.folder(number - 1) / "model" if number else None,
-        seed=config.seed + number,
-        **config.train,
-    )
+    fields = {
+        "data": tuple(config.folder(i) / "recording" for i in range(number + 1)),
+        "out": config.folder(number) / "model",
+        "preset": config.preset,
+        "updates": updates,
+        "init": config.folder(number - 1) / "model" if number else None,
+        "seed": config.seed + number,
+    }
+    return from_fields(TrainConfig, fields | dict(config.train), "--train")
+
+
+def _dream_config(config: DynaConfig, number: int) -> DreamConfig:
+    """Return how the agent of round ``number`` dreams."""
+    folder = config.folder(number)
+    fields = {
+        "out": folder / "policy",
+        "model": str(folder / "model"),
+        "algo": config.algo,
+        "steps": config.dream_steps,
+        "seed": config.seed,
+    }
+    return from_fields(DreamConfig, fields | dict(config.dream), "--dream")
 
 
 def _learn(config: TrainConfig) -> dict[str, Any]:

@@ -71,6 +71,8 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         check_fields(self, episodes=(1, EPISODES), num_envs=WORLDS)
+        if self.policy == "random" and self.model:
+            raise ConfigurationError("--model cannot be used with --policy random; leave it out.")
         if not self.plans and (self.settings or self.verbose):
             raise ConfigurationError(
                 f"{self.policy!r} is no planner; leave --set and --verbose out, "

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worldgpt_env.model.arguments import check_temperature
+from worldgpt_env.model.arguments import check_choice, check_temperature
 from worldgpt_env.model.bounds import COUNT, LENGTH, ROWS, check_fields
-from worldgpt_env.model.curriculum import Combination, Curriculum
+from worldgpt_env.model.curriculum import SCHEDULES, Combination, Curriculum
 from worldgpt_env.model.devices import check_device
 from worldgpt_env.model.dynamics.losses import LossWeights
 from worldgpt_env.model.errors import ConfigurationError
@@ -129,6 +129,11 @@ class TrainConfig:
             watch_every=COUNT,
         )
         check_temperature("temperature", self.temperature)
+        check_choice("preset", self.preset, tuple(PRESET_UPDATES))
+        check_choice("outcome", self.outcome, ("action", "next"))
+        check_choice("schedule", self.schedule, SCHEDULES)
+        for name in self.without:
+            Combination.parse(name)  # refuses what is none
         check_device(self.device)
         for name in ("event_share", "blurred", "histories"):
             if not 0 <= getattr(self, name) < 1:

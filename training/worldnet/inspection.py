@@ -11,6 +11,7 @@ from typing import Any
 
 from worldgpt_env.model.bounds import check_fields
 from worldgpt_env.model.curriculum import Kind, combinations
+from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import Modality
 
 from ..evaluation.recipes import PERCEIVED
@@ -46,6 +47,11 @@ class InspectConfig:
     def __post_init__(self) -> None:
         """Refuse a sheet of nothing."""
         check_fields(self, rows=(1, 1024))
+        if self.sheet is None and self.split != "train":
+            raise ConfigurationError(
+                f"split is {self.split!r} and no sheet is drawn of it; add --sheet FILE: the "
+                "tables tell of all splits."
+            )
 
 
 @dataclass(frozen=True)

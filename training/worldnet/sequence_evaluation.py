@@ -90,7 +90,7 @@ def evaluate_sequences(config: SequencesConfig) -> SequencesResult:
         WorldNetError: there is no sequence so long.
     """
     models = open_models(config.models, config.device)
-    if "reflected" in config.readings and models[0].reflector is None:
+    if "reflected" in config.readings and models[0].config.reflector is None:
         raise ConfigurationError(
             f"{config.models[0]} has no reflector; teach it one with worldgpt tune, or leave that "
             "out: --readings none,raw."
