@@ -142,8 +142,8 @@ class Trials:
         result = self.zygote.run(self.line(name, out))
         assert result.code == 0, result.said
         assert COMMANDS[name].content(out) == self.whole[name]
-        left = [p for p in out.parent.rglob(".*") if p.name.endswith((".draft", ".lock"))]
-        assert not left
+        left = [p for p in out.parent.rglob(".*") if p.name.endswith(".draft")]
+        assert not left, left
         return result
 
     def check_old(self, name: str, out: Path) -> None:
