@@ -220,9 +220,25 @@ def _record(told: Fields) -> PolicyRecord:
         model_sha256=told.text("model_sha256", pattern=f"({SHA256})?"),
         steps=told.whole("steps", 0, 2**60),
         settings=told.part("settings").data,
-        extra=told.part("extra").data,
+        extra=_extra(told),
         files=files.data,
     )
+
+
+def _extra(told: Fields) -> dict[str, Any]:
+    """Return what was kept beside a policy; what commands read of it has the right kind."""
+    extra = told.part("extra")
+    if "world" in extra:
+        extra.text("world")
+    if "world_options" in extra:
+        extra.part("world_options")
+    if "remembering" in extra:
+        numbers = extra.items("remembering", 2)
+        past = Fields(dict(zip(("count", "horizon"), numbers, strict=False)), extra.where)
+        past.whole("count", 1, 4096)
+        if past.need("horizon") is not None:
+            past.whole("horizon", 1, 2**31)
+    return extra.data
 
 
 def read_progress(folder: str | Path) -> Progress | None:
