@@ -241,7 +241,7 @@ def _record(told: Fields) -> PolicyRecord:
         model_sha256=told.text("model_sha256", pattern=f"({SHA256})?"),
         steps=told.whole("steps", 0, 2**60),
         settings=dict(told.part("settings").data),
-        extra=dict(told.part("extra").data),
+        extra=_extra(told),
         files=dict(files.data),
         processor_sha256=_optional_hash(told, "processor_sha256"),
     )
@@ -250,6 +250,22 @@ def _record(told: Fields) -> PolicyRecord:
 def _optional_hash(told: Fields, name: str) -> str:
     """Return a hash that policies of version 0 do not have, "" for them."""
     return told.text(name, pattern=f"({SHA256})?") if name in told else ""
+
+
+def _extra(told: Fields) -> dict[str, Any]:
+    """Return what was kept beside a policy; what commands read of it has the right kind."""
+    extra = told.part("extra")
+    if "world" in extra:
+        extra.text("world")
+    if "world_options" in extra:
+        extra.part("world_options")
+    if "remembering" in extra:
+        numbers = extra.items("remembering", 2)
+        past = Fields(dict(zip(("count", "horizon"), numbers, strict=False)), extra.where)
+        past.whole("count", 1, 4096)
+        if past.need("horizon") is not None:
+            past.whole("horizon", 1, 2**31)
+    return dict(extra.data)
 
 
 def read_progress(folder: str | Path) -> Progress | None:

@@ -21,6 +21,7 @@ from minari.data_collector import EpisodeBuffer
 from worldgpt_env.model.errors import WorldGPTError
 from worldgpt_env.model.modalities import Modality, ModalitySpec
 from worldgpt_env.model.safe_io import atomic_folder
+from worldgpt_env.model.safe_json import one_line
 from worldgpt_env.spaces import action_space, decoded_space
 
 from .data_checks import EpisodeCheck
@@ -49,6 +50,7 @@ __all__ = [
     "write_dataset",
 ]
 
+MOST_PACKED = 1100  # times that gzip makes bytes fewer, at most
 PRESENT = "infos/present"  # in the group of an episode, a mask per modality that is partly absent
 
 
@@ -120,9 +122,10 @@ def read_episodes(folder: str | Path) -> list[Episode]:
             ]
     except WorldGPTError:
         raise
-    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except Exception as error:  # h5py raises a dozen kinds for damaged bytes
         raise RecordingError(
-            f"{path} is truncated or damaged ({error}); record it again with worldgpt collect."
+            f"{path} is truncated or damaged ({one_line(error)}); record it again with worldgpt "
+            "collect."
         ) from error
     check = EpisodeCheck(description.specs, description.action_spec)
     observations: Iterable[Mapping[Modality, np.ndarray]]
@@ -216,6 +219,11 @@ def _read_column(groups: list[h5py.Group], key: str, rows: list[int]) -> np.ndar
                 f"{part.name} has shape {part.shape} and dtype {part.dtype} instead of "
                 f"{(count, *first.shape[1:])} {first.dtype}: the dataset is damaged; record it "
                 "again."
+            )
+        if part.nbytes > MOST_PACKED * part.id.get_storage_size() + 2**16:
+            raise RecordingError(
+                f"{part.name} claims {part.nbytes} bytes and holds "
+                f"{part.id.get_storage_size()}: the dataset is damaged; record it again."
             )
     column = np.empty((sum(rows), *first.shape[1:]), first.dtype)
     start = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model.checkpoint import MANIFEST, digest
-from worldgpt_env.model.safe_json import one_line, parse_json
+from worldgpt_env.model.safe_json import Fields, one_line, parse_json, shorten
 
 from .annotation import (
     MEDIA,
@@ -178,7 +178,8 @@ def _open_sealed(folder: Path) -> WorldNetFolder:
     data, manifest = read_json(folder / DESCRIPTION), read_json(folder / MANIFEST)
     try:
         description = WorldNetDescription.from_json(data)
-        names = [str(name) for name in data["annotations"]]
+        told = Fields(data, folder / DESCRIPTION, WorldNetError)
+        names = told.texts("annotations", 1000)
         entries = {
             str(name): (int(entry["size"]), str(entry["sha256"]))
             for name, entry in manifest["files"].items()
@@ -198,8 +199,9 @@ def _open_sealed(folder: Path) -> WorldNetFolder:
 
 def _verify(folder: Path, name: str, entries: Mapping[str, tuple[int, str]]) -> None:
     """Compare a file of the folder with its hash."""
-    if Path(name).name != name:
-        raise WorldNetError(f"{folder / DESCRIPTION} names {name!r}, which leads outside the root.")
+    if Path(name).name != name or len(name) > 255:
+        told = f"{folder / DESCRIPTION} names {shorten(name)}"
+        raise WorldNetError(f"{told}, which is no file name, or leads outside the root.")
     try:
         found = digest(folder / name)
     except OSError as error:

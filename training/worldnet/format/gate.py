@@ -20,7 +20,7 @@ class MediaError(WorldGPTError, ValueError):
 
     def __init__(self, file: str | Path, reason: str) -> None:
         """Say ``reason`` about ``file``."""
-        super().__init__(f"{file}: {reason}")
+        super().__init__(f"{str(file)[:300]}: {reason}")
         self.file = str(file)
         self.reason = reason
 
