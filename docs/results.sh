@@ -68,13 +68,30 @@ doom-basic() {
   direct doom-basic "$OUT/doom-basic/seed-0/model" 30000
 }
 
+numeric() {
+  for seed in $SEEDS; do
+    while read -r name id steps; do
+      worldgpt dyna --env "$id" --real-steps "$steps" --seed "$seed" --out "$OUT/numeric/$name-$seed" --json "$OUT/numeric/$name-$seed.json"
+      worldgpt alone --env "$id" --real-steps "$steps" --seed "$seed" --json "$OUT/numeric/$name-$seed-alone.json"
+    done <<'WORLDS'
+cartpole CartPole-v1 1500
+pendulum Pendulum-v1 2000
+acrobot Acrobot-v1 5000
+mountaincar MountainCarContinuous-v0 5000
+invertedpendulum InvertedPendulum-v5 2000
+reacher Reacher-v5 20000
+WORLDS
+    worldgpt alone --env Pendulum-v1 --real-steps 2000 --updates-per-step 9 --seed "$seed" --json "$OUT/numeric/pendulum-$seed-alone-9.json"
+  done
+}
+
 speed() { worldgpt speed --model doorkey --json "$OUT/speed.json"; }
 
 for part in "${@:-all}"; do
   case "$part" in
-    all) doorkey; doom-audio; doom-basic; speed ;;
-    doorkey | doom-basic | doom-audio | speed) "$part" ;;
-    *) echo "there is no part $part: doorkey, doom-audio, doom-basic, speed" >&2; exit 2 ;;
+    all) doorkey; doom-audio; doom-basic; numeric; speed ;;
+    doorkey | doom-basic | doom-audio | numeric | speed) "$part" ;;
+    *) echo "there is no part $part: doorkey, doom-audio, doom-basic, numeric, speed" >&2; exit 2 ;;
   esac
 done
 worldgpt info --json "$OUT/info.json"

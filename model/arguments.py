@@ -30,7 +30,7 @@ def check_whole(name: str, value: object, least: int = 1, most: int | None = Non
     if not fits:
         span = f"from {least}" + ("" if most is None else f" to {most}")
         raise ConfigurationError(f"{name} is {shown(value)}; use a whole number {span}.")
-    return int(value)  # type: ignore[call-overload, no-any-return]
+    return int(value)  # type: ignore[call-overload]
 
 
 def check_number(

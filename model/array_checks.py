@@ -10,9 +10,9 @@ import numpy as np
 
 from .modalities import ActionSpec, AudioSpec, Modality, ModalitySpec, TextSpec, VectorSpec
 
-WHOLE = frozenset(np.dtype(code) for code in np.typecodes["AllInteger"])
+WHOLE: frozenset[np.dtype[Any]] = frozenset(np.dtype(code) for code in np.typecodes["AllInteger"])
 """The dtypes that a discrete action may have; all are stored as int64."""
-FRACTIONS = frozenset((np.dtype(np.float32), np.dtype(np.float16)))
+FRACTIONS: frozenset[np.dtype[Any]] = frozenset((np.dtype(np.float32), np.dtype(np.float16)))
 """The dtypes that a box action may have; both are stored as float32."""
 NUMBERS = (float, int, np.floating, np.integer, np.bool_)
 LARGEST = float(np.finfo(np.float32).max)
@@ -40,57 +40,66 @@ class ArrayCheck:
     Attributes:
         shape: of one.
         dtypes: those that it may have.
+        kind: the same in words.
         low: the least values, which broadcast to ``shape``; None: any of the dtype's.
         high: the greatest values.
-        expected: the same in words.
+        allowed: the same in words.
         labels: what each number is called; ``()``: they are counted.
     """
 
     shape: tuple[int, ...]
     dtypes: frozenset[np.dtype[Any]]
-    low: np.ndarray | None
-    high: np.ndarray | None
-    expected: str
+    kind: str
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    allowed: str = ""
     labels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: ModalitySpec) -> ArrayCheck:
         """Return the check of a modality's observations; the dtype is exact."""
-        low = high = None
-        labels: tuple[str, ...] = ()
-        words = f"shape {spec.shape} and dtype {spec.dtype}"
+        dtypes, kind = frozenset((spec.dtype,)), f"dtype {spec.dtype}"
         if isinstance(spec, AudioSpec):
-            low, high = np.float32(-1), np.float32(1)
-            words += " between -1 and 1"
-        elif isinstance(spec, TextSpec):
-            low, high = np.int64(0), np.int64(len(spec.vocabulary) - 1)
-            words += f" with word ids from 0 to {high}"
-        elif isinstance(spec, VectorSpec):
-            low, high = np.array(spec.low, np.float32), np.array(spec.high, np.float32)
-            labels = spec.names
-            words += f" with {_ranges(labels, spec.low, spec.high)}"
-        return cls(spec.shape, frozenset((spec.dtype,)), _array(low), _array(high), words, labels)
+            bounds = np.array((-1, 1), np.float32)
+            return cls(spec.shape, dtypes, kind, *bounds[:, None], "numbers from -1 to 1")
+        if isinstance(spec, TextSpec):
+            last = len(spec.vocabulary) - 1
+            bounds = np.array((0, last))
+            return cls(spec.shape, dtypes, kind, *bounds[:, None], f"word ids from 0 to {last}")
+        if isinstance(spec, VectorSpec):
+            return cls._of_ranges(dtypes, kind, spec.names, spec.low, spec.high)
+        return cls(spec.shape, dtypes, kind)
 
     @classmethod
     def of_actions(cls, spec: ActionSpec) -> ArrayCheck:
         """Return the check of actions: whole numbers of any width, or float32 of a box."""
         if spec.kind == "box":
             labels = spec.names or tuple(f"dimension {n}" for n in range(spec.sizes[0]))
-            low, high = np.array(spec.low, np.float32), np.array(spec.high, np.float32)
-            words = f"shape {low.shape} and dtype float32 with "
-            words += _ranges(labels, spec.low, spec.high)
-            return cls(low.shape, FRACTIONS, low, high, words, labels)
+            return cls._of_ranges(FRACTIONS, "dtype float32", labels, spec.low, spec.high)
+        labels, high = spec.names, np.array(spec.sizes) - 1
         if spec.kind == "discrete":
-            high, labels, words = np.array(spec.sizes[0] - 1), (), ""
+            labels, high = (), high[0, ...]
         elif spec.kind == "text":
-            high, labels = np.full(spec.sizes, len(spec.names) - 1), ()
-            words = f"shape {high.shape} of word ids, "
-        else:
-            high, labels = np.array(spec.sizes) - 1, spec.names
-            words = f"shape {high.shape}, each "
-        highest = sorted(set(high.reshape(-1).tolist()))
-        words += "a whole number from 0 to " + (str(highest[0]) if len(highest) == 1 else f"{high}")
-        return cls(high.shape, WHOLE, np.zeros_like(high), high, words, labels)
+            labels, high = (), np.full(spec.sizes, len(spec.names) - 1)
+        last = ", ".join(map(str, high.tolist())) if high.ndim else str(high)
+        allowed = f"{'whole numbers' if high.ndim else 'a whole number'} from 0 to {last}"
+        low = np.zeros_like(high)
+        return cls(high.shape, WHOLE, "dtype int64", low, high, allowed, labels)
+
+    @classmethod
+    def _of_ranges(
+        cls,
+        dtypes: frozenset[np.dtype[Any]],
+        kind: str,
+        labels: tuple[str, ...],
+        low: tuple[float, ...],
+        high: tuple[float, ...],
+    ) -> ArrayCheck:
+        """Return the check of a vector of named numbers."""
+        told = [f"{n} in [{a:g}, {b:g}]" for n, a, b in zip(labels, low, high, strict=True)]
+        allowed = ", ".join(told[:4]) + (f" and {len(told) - 4} more" if len(told) > 4 else "")
+        bounds = np.array((low, high), np.float32)
+        return cls((len(labels),), dtypes, kind, *bounds, allowed, labels)
 
     def one(self, array: Any) -> Misfit | None:
         """Return what does not fit of one observation or action ``(*shape)``; None if it fits."""
@@ -113,9 +122,8 @@ class ArrayCheck:
                 return None
             came = f"has shape {array.shape} and dtype {array.dtype}"
         else:
-            came = f"is a {type(array).__name__} and no numpy array"
-        many = "" if shape == self.shape else f"{shape[0]} of "
-        return Misfit(None, came, f"{many}{self.expected}")
+            came = f"is a {type(array).__name__} and no plain numpy array"
+        return Misfit(None, came, f"shape {shape} and {self.kind}")
 
     def _values(self, array: np.ndarray, absent: np.ndarray | None = None) -> Misfit | None:
         """Compare the values ``(rows, *shape)``; NaN is in no range."""
@@ -131,7 +139,7 @@ class ArrayCheck:
             return None
         row = int(np.argmin(fits))
         place = tuple(int(index) for index in np.argwhere(~inside[row])[0])
-        return Misfit(row, self._told(place, array[row][place]), self.expected)
+        return Misfit(row, self._told(place, array[row][place]), self.allowed)
 
     def _told(self, place: tuple[int, ...], value: Any) -> str:
         """Return in words that the number at ``place`` of one observation or action is there."""
@@ -190,13 +198,3 @@ def ends_problem(terminated: Any, truncated: Any) -> str:
             "only where the world has not ended by itself"
         )
     return ""
-
-
-def _array(bound: Any) -> np.ndarray | None:
-    return None if bound is None else np.asarray(bound)
-
-
-def _ranges(labels: tuple[str, ...], low: tuple[float, ...], high: tuple[float, ...]) -> str:
-    """Return ``"health in [0, 100], ammo in [0, 50]"``, the first four."""
-    told = [f"{n} in [{a:g}, {b:g}]" for n, a, b in zip(labels, low, high, strict=True)]
-    return ", ".join(told[:4]) + (f" and {len(told) - 4} more" if len(told) > 4 else "")

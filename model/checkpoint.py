@@ -143,8 +143,8 @@ def refused(path: Path, cure: str = CURE) -> Iterator[None]:
     except CheckpointError:
         raise
     except Exception as error:
-        told = one_line(error)
-        raise CheckpointError(f"{path} holds nothing that can be used: {told}. {cure}") from error
+        told = one_line(error, 600)
+        raise CheckpointError(f"{path} cannot be used: {told}. {cure}") from error
 
 
 def digest(path: Path) -> str:
@@ -210,7 +210,7 @@ def load_checkpoint(
     fields = read_json(folder / CONFIG, CURE)
     with refused(folder / CONFIG):
         WorldGPTConfig.from_fields(fields)  # faults of the file, before those of the settings
-    config = WorldGPTConfig.from_fields(fields | settings)
+    config = WorldGPTConfig.from_fields({**fields, **settings})
     with refused(folder / CONFIG), MemoryLimit((folder / WEIGHTS).stat().st_size):
         model = build(config)
     tensors = _renamed(read_tensors(folder / WEIGHTS, CURE))

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from .bounds import check_fields, check_value, from_fields
+from .curriculum import Combination
 from .errors import ConfigurationError
 from .modalities import (
     ActionSpec,
@@ -178,14 +179,16 @@ class WorldGPTConfig(PreTrainedConfig):
     ) -> None:
         """See the class."""
         self.world = world
-        self.modalities = modalities or specs_to_json({Modality.IMAGE: ImageSpec(64, 64)})
-        self.action = action or dataclasses.asdict(ActionSpec("discrete", (2,)))
-        self.backbone = backbone or PRESETS["tiny"].backbone()
-        self.codecs = codecs or {}
+        self.modalities = (
+            specs_to_json({Modality.IMAGE: ImageSpec(64, 64)}) if modalities is None else modalities
+        )
+        self.action = dataclasses.asdict(ActionSpec("discrete", (2,))) if action is None else action
+        self.backbone = PRESETS["tiny"].backbone() if backbone is None else backbone
+        self.codecs = {} if codecs is None else codecs
         self.context = context
         self.cell_width = cell_width
         self.image_tokens = image_tokens
-        self.reward = reward or dataclasses.asdict(RewardBins())
+        self.reward = dataclasses.asdict(RewardBins()) if reward is None else reward
         self.outcome = outcome
         self.ensemble = ensemble
         self.horizon = horizon
@@ -196,7 +199,7 @@ class WorldGPTConfig(PreTrainedConfig):
         self.rewarded = rewarded
         self.combinations = combinations
         self.reflector = reflector
-        self.world_options = world_options or {}
+        self.world_options = {} if world_options is None else world_options
         self._check()
         super().__init__(**kwargs)
 
@@ -210,6 +213,10 @@ class WorldGPTConfig(PreTrainedConfig):
             ConfigurationError: a field is missing that every version has, or has a wrong value.
         """
         missing = sorted(ALWAYS - set(fields))
+        for name, kind in (("reward", RewardBins), ("action", ActionSpec)):
+            if isinstance(fields.get(name), dict):
+                known = {entry.name for entry in dataclasses.fields(kind)}
+                missing += [f"{name}.{part}" for part in sorted(known - set(fields[name]))]
         if missing:
             raise ConfigurationError(f"there is no {', '.join(missing)}.")
         own = set(inspect.signature(cls.__init__).parameters) - {"self", "kwargs"}
@@ -267,16 +274,19 @@ class WorldGPTConfig(PreTrainedConfig):
                 )
         for name in ("agent_modalities", "combinations"):
             names = getattr(self, name)
-            if names is not None and not (
-                isinstance(names, list | tuple) and all(isinstance(item, str) for item in names)
-            ):
+            good = isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)
+            if names is not None and not (good and names):
                 raise ConfigurationError(f"{name} is {shorten(names)}; give a list of names.")
+        for name in self.combinations or ():
+            Combination.parse(name)
         for name in ("agent_modalities", "codecs"):
             unknown = set(getattr(self, name) or ()) - set(self.modalities)
             if unknown:
                 raise ConfigurationError(
                     f"{name} names {sorted(unknown)}; there are {sorted(self.modalities)}."
                 )
+        if not self.modalities:
+            raise ConfigurationError("modalities is empty; give the spec of one at least.")
         _ = self.specs, self.action_spec, self.reward_bins, self.reflector_config
 
     @property

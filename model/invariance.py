@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -121,7 +122,8 @@ def _functions(
         return _named(model.decode({m: part[chosen] for m, part in codes.items()}))
 
     def imagine(chosen: Tensor, steps: int = 3, contexts: bool = False) -> Results:
-        now, seen = {m: part[chosen] for m, part in state.items()}, {}
+        now = {m: part[chosen] for m, part in state.items()}
+        seen: Results = {}
         read = _contexts(state, action, following, chosen) if contexts else None
         reading = model.dynamics.reading(2, reflected=True) if contexts else None
         with warnings.catch_warnings():
@@ -167,7 +169,7 @@ def _observations(spec: ModalitySpec, rows: int, generator: torch.Generator) -> 
     if isinstance(spec, VectorSpec):
         low, high = torch.tensor(spec.low), torch.tensor(spec.high)
         return low + numbers * (high - low)
-    whole = torch.from_numpy(spec.dtype.type([0])).dtype == torch.uint8
+    whole = spec.dtype == np.uint8
     return (numbers * 256).to(torch.uint8) if whole else numbers * 2 - 1
 
 

@@ -16,7 +16,7 @@ from .errors import ConfigurationError
 TENSOR = 2**15
 """Bytes that a tensor counts at least: the module around a small one is no less work."""
 SLACK = 2**28
-"""Bytes beyond the tensors of the file: what a network computes for itself when it is built."""
+"""Bytes beyond those of the file: what a language model computes for itself when it is built."""
 
 _lifted: ContextVar[bool] = ContextVar("lifted", default=False)
 _SHAPED = {getattr(torch, n) for n in ("empty", "zeros", "ones", "full", "rand", "randn")}
@@ -36,16 +36,18 @@ class MemoryLimit(TorchFunctionMode):
 
     Args:
         bytes: of the file whose weights will be loaded. Networks may make four times as much (its
-            numbers may be kept in half the size, and are made a second time), and 256 MiB.
+            numbers may be kept in half the size, and are made a second time), and ``slack``.
+        slack: see :data:`SLACK`.
 
     Raises:
         ConfigurationError: more was asked for.
     """
 
-    def __init__(self, bytes: int) -> None:
+    def __init__(self, bytes: int, slack: int = SLACK) -> None:
         """See the class."""
         super().__init__()
-        self.file, self.left = bytes, 4 * bytes + SLACK
+        self.file, self.most = bytes, 4 * bytes + slack
+        self.left = self.most
 
     def __torch_function__(
         self,
@@ -61,8 +63,8 @@ class MemoryLimit(TorchFunctionMode):
             self.left -= max(_bytes_of(func, args, kwargs), TENSOR)
             if self.left < 0:
                 raise ConfigurationError(
-                    f"its configuration asks for more than {4 * self.file + SLACK} bytes of "
-                    f"weights, and the file of its weights has {self.file}."
+                    f"its configuration asks for more than {self.most} bytes of weights, and the "
+                    f"file of its weights has {self.file}."
                 )
         return func(*args, **kwargs)
 

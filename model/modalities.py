@@ -332,7 +332,7 @@ def action_from_json(data: Mapping[str, Any]) -> ActionSpec:
     return _from_fields(ActionSpec, "the action spec", data)
 
 
-Spec = TypeVar("Spec", ImageSpec, VideoSpec, AudioSpec, TextSpec, VectorSpec, ActionSpec)
+Spec = TypeVar("Spec", bound=ModalitySpec | ActionSpec)
 
 
 def _from_fields(kind: type[Spec], what: str, data: Any) -> Spec:

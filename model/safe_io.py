@@ -53,7 +53,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         WriteError: the disk is full or ``path`` is not writable; an old file is as it was.
     """
     path = Path(path).resolve()
-    draft = _draft_of(path)
+    draft = draft_of(path)
     with write_errors(path):
         try:
             if path.exists() and not path.is_file():
@@ -63,7 +63,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
                 mode = os.fstat(file.fileno()).st_mode & 0o777  # as the umask has it
             yield draft
             draft.chmod(mode)  # safetensors makes its files anew, readable by their owner alone
-            lasting = path.parent.suffix != DRAFT  # a draft folder is flushed as a whole
+            # A draft folder is flushed as a whole.
+            lasting = not any(above.suffix == DRAFT for above in path.parents)
             if lasting:
                 _sync(draft)
             os.replace(draft, path)
@@ -113,7 +114,7 @@ def atomic_folder(folder: str | Path, keep: Path | None = None) -> Iterator[Path
         WriteError: the disk is full or ``folder`` is not writable; an old folder is as it was.
     """
     folder = Path(folder).resolve()
-    draft = _draft_of(folder)
+    draft = draft_of(folder)
     with write_errors(folder):
         try:
             draft.mkdir(parents=True)
@@ -169,10 +170,19 @@ def recover_folder(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove ``folder`` if it is there; nobody ever finds a part of it at its place."""
-    draft = _draft_of(folder)
+    draft = draft_of(folder)
     with suppress(OSError):
         os.replace(folder, draft)
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def draft_of(path: Path) -> Path:
+    """Return a name beside ``path`` that nobody else uses, and that no pattern ``*.ext`` finds.
+
+    What is left there by a process that was killed is removed by the next :class:`RunLock` of
+    ``path``.
+    """
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{DRAFT}")
 
 
 @contextmanager
@@ -301,15 +311,10 @@ def held_signals() -> Iterator[None]:
         yield
     finally:
         holding = False
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for stopping, handler in before.items():
+            signal.signal(stopping, handler)
         if came:
             before[came[0]](came[0], None)
-
-
-def _draft_of(path: Path) -> Path:
-    """Return a name beside ``path`` that nobody else uses, and that no pattern ``*.ext`` finds."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{DRAFT}")
 
 
 def _drafts_of(name: str, folder: Path) -> list[Path]:

@@ -66,6 +66,8 @@ def parse_json(data: bytes, largest: int = LARGEST, figures: bool = False) -> An
         text = data.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise ValueError(f"is not UTF-8 from byte {problem.start} on") from problem
+    if text.startswith("\ufeff"):
+        raise ValueError("starts with a byte-order mark")
     if not text.strip():
         raise ValueError("is empty")
     try:
@@ -110,7 +112,7 @@ class Fields:
 
     def __init__(
         self,
-        data: Mapping[str, Any],
+        data: dict[str, Any],
         where: str | Path,
         error: type[WorldGPTError] = CheckpointError,
     ) -> None:

@@ -30,7 +30,7 @@ class RecordedEpisode(Protocol):
     time steps have it, all if it is not named.
     """
 
-    observations: dict[Modality, np.ndarray]
+    observations: Mapping[Modality, np.ndarray]
     actions: np.ndarray
     rewards: np.ndarray
     terminated: bool
@@ -286,8 +286,8 @@ class TransitionStore:
                 if f"{kind}/{modality}" in tensors:
                     group[modality] = tensors[f"{kind}/{modality}"]
         present = {m: mask for m, mask in groups["present"].items() if not bool(mask.all())}
-        columns = [tensors[name] for name in COLUMNS]
-        return cls(groups["state"], *columns, scenarios=scenarios, present=present)
+        columns: dict[str, Any] = {name: tensors[name] for name in COLUMNS}
+        return cls(groups["state"], scenarios=scenarios, present=present, **columns)
 
     def check(self, processor: Processor) -> None:
         """Refuse what ``processor`` cannot have given: other shapes, types, or numbers.
@@ -307,8 +307,8 @@ class TransitionStore:
         }
         for modality in self.state:
             codec = processor.codec(modality)
-            size, dtype = (count, codec.cells, codec.digits), processor.storage_dtype(modality)
-            wanted[f"state/{modality}"] = (size, dtype, codec.levels or None)
+            shape, dtype = (count, codec.cells, codec.digits), processor.storage_dtype(modality)
+            wanted[f"state/{modality}"] = (shape, dtype, codec.levels or None)
             wanted[f"present/{modality}"] = ((count,), torch.bool, None)
         for name, part in self.tensors().items():
             size, kind, limit = wanted.get(name, ((), part.dtype, None))

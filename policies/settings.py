@@ -98,7 +98,8 @@ def settings_from_json(data: Mapping[str, Any], algorithm: type[BaseAlgorithm]) 
 
 def _check_kind(name: str, value: Any, default: Any) -> None:
     """Refuse a setting that is another kind of value than its ``default``."""
-    kind = {bool: bool, int: int, float: (int, float)}.get(type(default))
+    kinds: dict[type, Any] = {bool: bool, int: int, float: (int, float)}
+    kind = kinds.get(type(default))
     if kind is None or value is None or isinstance(value, dict | list):
         return  # a class, a schedule or nothing
     if not isinstance(value, kind) or (isinstance(value, bool) and type(default) is not bool):

@@ -204,7 +204,8 @@ def load_policy(
             f"open the environment with obs_mode={record.obs_mode!r} and model={record.model!r}."
         )
     tensors = _read_tensors(path, record, "policy")
-    with refused(told, CURE), MemoryLimit(sum(t.nbytes for t in tensors.values())):
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    with refused(told, CURE), MemoryLimit(size, slack=2**24):
         loaded._setup_model()
         fill_policy(loaded.policy, tensors)
     loaded.num_timesteps = record.steps
@@ -239,9 +240,9 @@ def _record(told: Fields) -> PolicyRecord:
         model=told.text("model"),
         model_sha256=told.text("model_sha256", pattern=f"({SHA256})?"),
         steps=told.whole("steps", 0, 2**60),
-        settings=told.part("settings").data,
-        extra=told.part("extra").data,
-        files=files.data,
+        settings=dict(told.part("settings").data),
+        extra=dict(told.part("extra").data),
+        files=dict(files.data),
         processor_sha256=_optional_hash(told, "processor_sha256"),
     )
 
@@ -258,7 +259,7 @@ def read_progress(folder: str | Path) -> Progress | None:
     record = _record(told)
     if "progress" not in record.files:
         return None
-    return Progress(_read_tensors(folder, record, "progress"), told.part("counters").data)
+    return Progress(_read_tensors(folder, record, "progress"), dict(told.part("counters").data))
 
 
 def unique_tensors(policy: nn.Module) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.model.modalities import ActionSpec
+from worldgpt_env.model.safe_io import write_tensors
 from worldgpt_env.model.vector_dynamics import (
     ActionEncoder,
     FitConfig,
@@ -18,11 +19,10 @@ from worldgpt_env.model.vector_dynamics import (
     VectorDynamicsConfig,
     VectorTransitions,
     fit,
-    load_dynamics,
-    save_dynamics,
 )
 from worldgpt_env.model.vector_dynamics.ensemble import EnsembleLinear
 from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
+from worldgpt_env.model.vector_dynamics.storage import read_dynamics, write_dynamics
 
 GOAL = 1.5
 
@@ -162,22 +162,23 @@ def test_returns_to_go_stop_at_episodes() -> None:
     assert data.returns_to_go(0.5).tolist() == pytest.approx(expected)
 
 
-def test_saved_and_loaded_it_dreams_the_same(learned: VectorDynamics, tmp_path: Path) -> None:
-    save_dynamics(learned, tmp_path / "dynamics")
-    loaded = load_dynamics(tmp_path / "dynamics")
+def test_written_and_read_it_dreams_the_same(learned: VectorDynamics, tmp_path: Path) -> None:
+    write_dynamics(learned, tmp_path)
+    found = read_dynamics(tmp_path)
     states, actions = swing(20).states, swing(20).actions
     before, after = (
         imagine_rows(d.imaginer(), states, actions, torch.Generator().manual_seed(1))
-        for d in (learned, loaded)
+        for d in (learned, found)
     )
     assert torch.equal(before.next_states, after.next_states)
     assert torch.equal(before.rewards, after.rewards)
-    weights = tmp_path / "dynamics" / "dynamics.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-8])
-    with pytest.raises(CheckpointError, match="truncated or changed"):
-        load_dynamics(tmp_path / "dynamics")
-    with pytest.raises(CheckpointError, match="worldgpt dyna"):
-        load_dynamics(tmp_path / "nothing")
+    other = VectorDynamics(4, 1)
+    write_tensors(tmp_path / "dynamics.safetensors", other.state_dict())
+    with pytest.raises(CheckpointError, match="another dynamics"):
+        read_dynamics(tmp_path)
+    (tmp_path / "dynamics.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="dynamics.safetensors"):
+        read_dynamics(tmp_path)
 
 
 def test_actions_become_numbers_from_minus_one_to_one() -> None:

@@ -188,7 +188,8 @@ def _record(
     observation, _ = world.reset(seed=seed)
     refuse("reset()", observation, 0.0, False, False)
     moments.add(observation)
-    actions, rewards = [], []
+    actions: list[Any] = []
+    rewards: list[float] = []
     terminated = truncated = False
     while not (terminated or truncated):
         action = actor(observation)

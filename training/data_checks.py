@@ -104,7 +104,9 @@ class EpisodeCheck:
     def _check_actions(self, actions: np.ndarray, steps: int, where: str) -> None:
         misfit = self._actions.many(actions, steps)
         if misfit is not None:
-            what = "the actions" if misfit.row is None else f"step {misfit.row}: the action"
+            what = (
+                "the array of actions" if misfit.row is None else f"step {misfit.row}: the action"
+            )
             raise _refusal(where, what, misfit)
 
     def _check_observations(
@@ -119,7 +121,8 @@ class EpisodeCheck:
             absent = None if there is None else ~there
             misfit = check.many(observations[modality], steps + 1, absent)
             if misfit is not None and misfit.row is None:
-                more = "one moment more than actions"
+                short = np.ndim(observations[modality]) and len(observations[modality]) != steps + 1
+                more = "one moment more than actions" if short else ""
                 raise _refusal(where, f"the {modality}", misfit, more)
             if misfit is not None:
                 when = f"after step {misfit.row - 1}" if misfit.row else "before the first step"
@@ -230,8 +233,9 @@ def _checked_rewards(rewards: np.ndarray, steps: int, where: str) -> np.ndarray:
     masked = isinstance(rewards, np.ma.MaskedArray)
     if masked or rewards.shape != (steps,) or rewards.dtype.kind != "f":
         raise RecordingError(
-            f"{where}: the array of rewards has shape {rewards.shape} and dtype {rewards.dtype}; "
-            f"expected is shape {(steps,)} and dtype float32: rewards.astype(np.float32)."
+            f"{where}: the array of rewards {'is masked and ' * masked}has shape {rewards.shape} "
+            f"and dtype {rewards.dtype}; expected is shape {(steps,)} and dtype float32: "
+            "rewards.astype(np.float32)."
         )
     with np.errstate(over="ignore"):
         narrow = rewards.astype(np.float32, copy=False)
@@ -246,7 +250,7 @@ def _checked_rewards(rewards: np.ndarray, steps: int, where: str) -> np.ndarray:
         step = int(np.argmax(narrow != rewards))
         raise RecordingError(
             f"{where}: the array of rewards has dtype {rewards.dtype}, and float32 would change "
-            f"{rewards[step]!r} at step {step}; round them yourself: rewards.astype(np.float32)."
+            f"{rewards[step]} at step {step}; round them yourself: rewards.astype(np.float32)."
         )
     return narrow
 

@@ -19,6 +19,7 @@ from worldgpt_env.model.modalities import (
     specs_to_json,
 )
 from worldgpt_env.model.safe_io import recover_folder
+from worldgpt_env.model.safe_json import Fields, one_line, read_json, shorten
 
 from .episode import RecordingError
 
@@ -65,14 +66,18 @@ class Description:
         """Return the description written by :meth:`to_json`."""
         if data["format"] not in READABLE:
             raise RecordingError(
-                f"the dataset has the format {data['format']!r} and this version reads "
+                f"the dataset has the format {shorten(data['format'])} and this version reads "
                 f"{' and '.join(map(str, READABLE))}; open it with the version that wrote it."
             )
+        told = Fields(dict(data), "the description of the dataset", RecordingError)
+        settings = told.part("settings")
+        if "world_options" in settings:
+            settings.part("world_options")
         return cls(
-            str(data["world"]),
+            told.text("world"),
             specs_from_json(data["specs"]),
             action_from_json(data["action_spec"]),
-            dict(data["settings"]),
+            settings.data,
         )
 
 
@@ -99,14 +104,8 @@ def read_metadata(folder: Path) -> tuple[dict[str, Any], Description]:
             f"there is no recording in {folder}; "
             f"make one with: worldgpt collect --world NAME --steps N --out {folder}"
         )
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(metadata, dict):
-            raise TypeError(f"it is a {type(metadata).__name__}")
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RecordingError(
-            f"{path} is truncated or damaged ({error}); record it again."
-        ) from error
+    # Minari writes every bound of every number of a space.
+    metadata = read_json(path, "Record it again.", RecordingError, 2**28, figures=True)
     if "worldgpt" not in metadata:
         raise RecordingError(
             f"{folder} is a Minari dataset that worldgpt collect did not make: it lacks the specs "
@@ -118,7 +117,8 @@ def read_metadata(folder: Path) -> tuple[dict[str, Any], Description]:
         raise
     except (KeyError, ValueError, TypeError) as error:
         raise RecordingError(
-            f"{path} is damaged: it does not describe a recording ({error}); record it again."
+            f"{path} is damaged: it does not describe a recording ({one_line(error)}); record it "
+            "again."
         ) from error
     if (SUM in metadata or metadata["worldgpt"]["format"] != 1) and metadata.get(SEAL) != _seal_of(
         metadata

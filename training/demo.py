@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,16 +162,6 @@ def _film(config: DemoConfig, model: WorldGPT) -> Path:
     return path
 
 
-_ENDS_WITH_US = """\
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
-if os.getppid() != {parent}:
-    sys.exit(1)
-from worldgpt_env.training.cli import main
-sys.exit(main())
-"""
-
-
 @contextmanager
 def _control(config: DemoConfig, real_steps: int) -> Iterator[Any]:
     """Train the control in a process of its own; yield a function that waits for it."""
@@ -179,10 +171,21 @@ def _control(config: DemoConfig, real_steps: int) -> Iterator[Any]:
         "--steps": str(real_steps),
         "--seed": str(config.seed),
     }
-    command = [sys.executable, "-c", _ENDS_WITH_US.format(parent=os.getpid()), "direct"]
+    command = [sys.executable, "-m", "worldgpt_env", "direct"]
     command += [part for option in options.items() for part in option]
+    prctl, us = ctypes.CDLL(None).prctl, os.getpid()
+
+    def end_with_us() -> None:
+        prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG: also when we are killed
+        if os.getppid() != us:
+            os._exit(1)
+
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=end_with_us,
     )
 
     def wait() -> None:

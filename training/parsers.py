@@ -21,7 +21,7 @@ class LateParser(argparse.ArgumentParser):
         self.instead: dict[str, LateParser] = {}
         super().__init__(*arguments, **settings)
 
-    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:  # type: ignore[override]
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
         """Add an argument as ``argparse`` does; no value of it may be empty or hold a null byte.
 
         ``--out ""`` would otherwise be the folder that the command is typed in.

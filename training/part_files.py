@@ -44,18 +44,18 @@ def write_part(path: Path, part: Part) -> None:
         OSError: the disk is full or not writable; nothing new is at ``path``.
     """
     episode, draft = part.episode, path.with_suffix(".draft")
-    arrays: dict[str, Any] = {str(key): value for key, value in episode.observations.items()}
-    arrays["flags"] = np.array([episode.terminated, episode.truncated])
-    arrays[RECORDING] = np.frombuffer(part.recording.encode(), np.uint8)
+    arrays: dict[str, Any] = {
+        RECORDING: np.frombuffer(part.recording.encode(), np.uint8),
+        "seed": np.int64(episode.seed),
+        "actions": episode.actions,
+        "rewards": episode.rewards,
+        **{str(modality): array for modality, array in episode.observations.items()},
+        # Last: a damaged list of contents loses its end first, and this is always looked for.
+        "flags": np.array([episode.terminated, episode.truncated]),
+    }
     try:
         with draft.open("wb") as file:
-            np.savez(
-                file,
-                actions=episode.actions,
-                rewards=episode.rewards,
-                seed=np.int64(episode.seed),
-                **arrays,
-            )
+            np.savez(file, **arrays)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)  # Ctrl-C in the middle of a file leaves nothing of it
@@ -77,6 +77,8 @@ def read_part(path: Path, known: bool = False) -> Part:
             _compare(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("a part of it is no array")
         return _to_part(arrays)
     except FileNotFoundError as error:
         raise DamagedPartError(f"{path} is missing") from error

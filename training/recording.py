@@ -177,7 +177,8 @@ class Recording:
         """
         if not any(isinstance(e.observations, StoredObservations) for e in self.episodes):
             return self
-        chosen, size = [], 0
+        chosen: list[Episode] = []
+        size = 0
         for number in np.random.default_rng(seed).permutation(len(self.episodes)):
             episode = self.episodes[number]
             read = dataclasses.replace(episode, observations=dict(episode.observations))

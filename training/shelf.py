@@ -17,6 +17,7 @@ import numpy as np
 
 from worldgpt_env.model.errors import WorldGPTError
 from worldgpt_env.model.safe_io import recover_folder, write_json
+from worldgpt_env.model.safe_json import parse_json, shorten
 
 from .data_checks import EpisodeCheck
 from .dataset import Description, check_dataset, write_dataset
@@ -27,6 +28,7 @@ SETTINGS = "collect.json"
 PARTS = "parts"
 DATA = "data"
 LEFT = (".draft", ".lock")  # what killed processes may leave in the folder
+MOST_MISSING = 10_000  # episodes; no damage takes so many, and a list of them fills the memory
 FLUSH_EVERY = 1.0  # seconds of recording that a power cut may cost
 
 
@@ -229,7 +231,10 @@ class Shelf:
                 for key in {*before, *self.settings}
                 if before.get(key) != self.settings.get(key)
             }
-            told = ", ".join(f"{key} {a!r}, not {b!r}" for key, (a, b) in sorted(differing.items()))
+            told = ", ".join(
+                f"{shorten(key)} {shorten(a, 200)}, not {shorten(b, 200)}"
+                for key, (a, b) in sorted(differing.items())
+            )
             raise RecordingError(
                 f"{self.folder} holds a recording of {told}; repeat that command to go on with it, "
                 "or choose another --out."
@@ -239,7 +244,13 @@ class Shelf:
         """Return the numbers of all episodes from the first to the last that has a file."""
         names = (path.name for path in (self.folder / PARTS).glob("*.npz"))
         there = [int(name[:-4]) for name in names if re.fullmatch(r"\d{6,9}\.npz", name, re.ASCII)]
-        return list(range(max(there, default=-1) + 1))
+        last = max(there, default=-1)
+        if last >= len(there) + MOST_MISSING:
+            raise RecordingError(
+                f"{self._path(last)} is of no recording of this folder: over {MOST_MISSING} "
+                "episodes before it are missing. Move it away and repeat the command."
+            )
+        return list(range(last + 1))
 
     def _episodes(self) -> Iterator[Episode]:
         """Read the episodes back one at a time."""
@@ -272,10 +283,10 @@ class Shelf:
 def _read_settings(path: Path) -> dict[str, Any] | None:
     """Return what a recording was begun with; None if the file is damaged."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = parse_json(path.read_bytes())
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     if not isinstance(told, dict):
         return None

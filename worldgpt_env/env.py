@@ -313,7 +313,7 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
     def fork(self) -> WorldGPTEnv:
         """Return an independent environment in the same moment: same actions, same dream."""
         self._need_episode("fork")
-        other = type(self).__new__(type(self))
+        other = object.__new__(type(self))
         vars(other).update(vars(self))
         other.simulator = self.simulator.fork()
         other.np_random = copy.deepcopy(self.np_random)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def store_of_pairs(
     )
 
 
-def check_description(description: dict[str, Any], processor: Processor, where: str) -> None:
+def check_description(description: Mapping[str, Any], processor: Processor, where: str) -> None:
     """Refuse a knowledge base of another model, and say in what it differs."""
     sizes = {str(m): size for m, size in processor.latent_sizes.items()}
     built = description["modalities"]

@@ -85,23 +85,24 @@ def backbone_config(settings: dict[str, Any]) -> PreTrainedConfig:
     return config
 
 
-def build_network(settings: dict[str, Any], dtype: torch.dtype | None = None) -> nn.Module:
+def build_network(settings: dict[str, Any], dtype: torch.dtype | None = None) -> Any:
     """Return the language model of ``settings``, see :func:`backbone_config`, randomly initialised.
 
     Raises:
         ConfigurationError: there is none.
     """
     try:
-        network: nn.Module = AutoModel.from_config(backbone_config(settings), dtype=dtype)
+        return AutoModel.from_config(
+            backbone_config(settings), dtype=dtype, trust_remote_code=False
+        )
     except WorldGPTError:
         raise
     except Exception as error:  # what foreign classes raise for foreign values can be anything
         raise ConfigurationError(
-            f"no transformers backbone can be built from {shorten(settings, 400)}: "
+            f"no transformers backbone can be built from {shorten(settings, 100)}: "
             f"{one_line(error)}. Give the fields of a causal LM's configuration and its "
             "'model_type', or the name or folder of a pretrained one as 'checkpoint'."
         ) from error
-    return network
 
 
 class Backbone(Referring):
@@ -122,6 +123,7 @@ class Backbone(Referring):
         self.settings = dict(settings)
         self.pretrained: CheckpointSettings | None = None
         self._merged: tuple[Any, Backbone] | None = None
+        self.model: Any
         if "checkpoint" in settings:
             self._open(settings)
             return
@@ -133,6 +135,7 @@ class Backbone(Referring):
         chosen = from_fields(CheckpointSettings, settings, "the backbone")
         lora = None if chosen.lora is None else from_fields(LoraSettings, chosen.lora, "lora")
         dtype = getattr(torch, chosen.dtype)
+        base: Any
         if chosen.embed_weights and chosen.architecture:
             base = build_network(chosen.architecture, dtype)
             freeze(base)

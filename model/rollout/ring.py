@@ -16,6 +16,10 @@ from torch import Tensor
 from transformers import Cache
 
 from ..dynamics.layout import Block, additive
+from ..errors import ConfigurationError
+
+MOST_MASKED = 2**27
+"""Numbers of all masks at most, half a gigabyte: they grow with the third power of the context."""
 
 
 class Ring:
@@ -108,6 +112,12 @@ class Ring:
 
     def _masks(self) -> Tensor:
         block, context = self.block, self.context
+        numbers = context**2 * block.size * self.length
+        if numbers > MOST_MASKED:
+            raise ConfigurationError(
+                f"a context of {context} steps of {block.size} tokens needs masks of {numbers} "
+                f"numbers, and {MOST_MASKED} is the most; look back fewer steps."
+            )
         own = block.own_visibility()  # (size, size)
         table = torch.zeros(context, context, block.size, self.length, dtype=torch.bool)
         for slot in range(context):

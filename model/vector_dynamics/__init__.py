@@ -3,8 +3,8 @@
 from .actions import ActionEncoder
 from .ensemble_dynamics import VectorDynamics, VectorDynamicsConfig, VectorStep
 from .fitting import FitConfig, FitResult, fit
-from .storage import load_dynamics, save_dynamics
 from .transitions import VectorTransitions
+from .world_model import VectorWorldModel
 
 __all__ = [
     "ActionEncoder",
@@ -14,7 +14,6 @@ __all__ = [
     "VectorDynamicsConfig",
     "VectorStep",
     "VectorTransitions",
+    "VectorWorldModel",
     "fit",
-    "load_dynamics",
-    "save_dynamics",
 ]

@@ -50,6 +50,8 @@ class LlamaBackbone(nn.Module):
                 num_hidden_layers=layers,
                 num_attention_heads=4,
                 vocab_size=2,  # tokens come in as embeddings
+                bos_token_id=None,
+                eos_token_id=None,
                 max_position_embeddings=8,
             )
         )

@@ -1,11 +1,11 @@
-"""Vector dynamics on disk: a folder of safetensors and JSON, verified when read."""
+"""Vector dynamics on disk: two files of a folder, safetensors and JSON, checked when read."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
-from ..checkpoint import CURE, MANIFEST, refused, verify, write_folder
+from ..checkpoint import CURE, refused
 from ..errors import CheckpointError
 from ..safe_io import write_json, write_tensors
 from ..safe_json import Fields, read_json
@@ -28,32 +28,12 @@ def write_dynamics(dynamics: VectorDynamics, folder: Path) -> None:
     write_json(folder / FIELDS, fields)
 
 
-def save_dynamics(dynamics: VectorDynamics, folder: str | Path) -> None:
-    """Write ``dynamics`` to ``folder``, which is replaced as a whole.
-
-    Raises:
-        WriteError: the folder cannot be written; what it held before is untouched.
-    """
-    write_folder(Path(folder), lambda draft: write_dynamics(dynamics, draft))
-
-
-def load_dynamics(folder: str | Path) -> VectorDynamics:
-    """Return the dynamics in ``folder``, in evaluation mode.
-
-    Raises:
-        CheckpointError: there is none, or it is truncated, changed or of another format.
-    """
-    folder = Path(folder)
-    if not (folder / MANIFEST).is_file():
-        raise CheckpointError(
-            f"there is no dynamics in {folder}; make one with: worldgpt dyna --env ID --out DIR"
-        )
-    verify(folder, FIELDS, WEIGHTS)
-    return read_dynamics(folder)
-
-
 def read_dynamics(folder: Path) -> VectorDynamics:
-    """Return the dynamics whose files :func:`write_dynamics` wrote into ``folder``."""
+    """Return the dynamics whose files :func:`write_dynamics` wrote into ``folder``.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or of another dynamics or format.
+    """
     path = folder / FIELDS
     told = Fields(read_json(path, CURE), path)
     told.choice("format", [FORMAT])

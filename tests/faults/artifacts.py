@@ -23,12 +23,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import tiny_world
 import toy_worlds
+from door_samples import Walk
 
 from worldgpt_env.model import Modality, WorldGPT
 from worldgpt_env.model.batch import LossOutput
 from worldgpt_env.model.checkpoint import seal
 from worldgpt_env.model.cognition.chunks import ChunkStore
 from worldgpt_env.model.cognition.knowledge import Knowledge
+from worldgpt_env.model.modalities import ImageSpec
 from worldgpt_env.model.safe_tensors import read_tensors, save_tensors
 from worldgpt_env.model.trainer import Stage, Trainer
 from worldgpt_env.policies.extractors import default_policy
@@ -40,7 +42,14 @@ from worldgpt_env.policies.store import (
     save_policy,
 )
 from worldgpt_env.start_states import ResetOptions, Starter
+from worldgpt_env.training import dataset_description
+from worldgpt_env.training.collect import CollectConfig, collect
 from worldgpt_env.training.recording import Recording
+from worldgpt_env.training.worldnet.format.annotation import StateFiles, WorldNetError
+from worldgpt_env.training.worldnet.format.folder import WorldNetDescription, WorldNetWriter
+from worldgpt_env.training.worldnet.format.load import load_worldnet
+from worldgpt_env.training.worldnet.format.vectors import VectorStore, write_vectors
+from worldgpt_env.worlds import registry
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,7 @@ def use_starts(folder: Path) -> str:
 
 
 def reseal_starts(folder: Path) -> None:
-    for path in folder.glob("*.safetensors"):
+    for path in folder.rglob("*.safetensors"):
         reseal_tensors(path)
 
 
@@ -215,13 +224,13 @@ def build_policy(folder: Path, seed: int) -> None:
 
 def use_policy(folder: Path) -> str:
     agent, progress = load_policy(folder), read_progress(folder)
-    assert progress is not None
+    kept = None if progress is None else (progress.tensors, progress.counters)
     space = toy_worlds.ButtonWorld("latent").observation_space
     space.seed(0)
     seen = [space.sample() for _ in range(3)]
     acted = [agent.predict(observation, deterministic=True)[0] for observation in seen]
     known = [agent.policy.predict_values(agent.policy.obs_to_tensor(o)[0]) for o in seen]
-    return digest(acted, known, progress.tensors, progress.counters, agent.num_timesteps)
+    return digest(acted, known, kept, agent.num_timesteps)
 
 
 def reseal_policy(folder: Path) -> None:
@@ -312,9 +321,10 @@ def use_memory(folder: Path) -> str:
 
 
 def build_recording(folder: Path, seed: int) -> None:
-    from test_training_recording import write
+    from test_training_recording import DISCRETE, LENGTHS, SPECS, episode
 
-    write(folder, world=f"made-up-{seed}")
+    episodes = [episode(number + 10 * seed, length) for number, length in enumerate(LENGTHS)]
+    Recording(f"made-up-{seed}", SPECS, DISCRETE, episodes).save(folder)
 
 
 def use_recording(folder: Path) -> str:
@@ -326,6 +336,78 @@ def use_recording(folder: Path) -> str:
     return digest(recording.world, repr(recording.specs), repr(recording.action_spec), episodes)
 
 
+def reseal_recording(folder: Path) -> None:
+    dataset_description.seal(folder / "data")
+
+
+CUT = 12
+"""Steps after which a recording is stopped."""
+
+
+class Once(Walk):
+    """A world that raises Ctrl-C once."""
+
+    left = CUT
+
+    def _step(self, action: int) -> Any:
+        type(self).left -= 1
+        if type(self).left < 0:
+            raise KeyboardInterrupt
+        return super()._step(action)
+
+
+def _collect(folder: Path, world: type[Walk], seed: int = 3) -> None:
+    registry._WORLDS["walk"] = world
+    collect(CollectConfig(world="walk", steps=20, out=str(folder), seed=seed))
+
+
+def build_collect(folder: Path, seed: int) -> None:
+    try:
+        _collect(folder, type("Cut", (Once,), {}), 3 + seed)
+    except KeyboardInterrupt:
+        return
+
+
+def use_collect(folder: Path) -> str:
+    _collect(folder, Walk)
+    return use_recording(folder)
+
+
+# WorldNets ---------------------------------------------------------------------------------------
+
+
+def build_worldnet(folder: Path, seed: int) -> None:
+    import small_worldnet as small
+
+    specs = {m: small.SPECS[m] for m in (Modality.IMAGE, Modality.TEXT, Modality.VECTOR)}
+    told = WorldNetDescription("dots", specs, small.ACTION, ("day",), {"seed": seed})
+    with WorldNetWriter(folder, told) as writer:
+        moments = [small.moment(3 * n + seed, video=None, audio=None) for n in range(4)]
+        writer.add_sequence("train", moments, ["go right"] * 3, scenario="day", episode="e")
+
+
+def use_worldnet(folder: Path) -> str:
+    loaded = load_worldnet(folder)
+    if loaded.rejected:  # what training says of them, and goes on with the rest
+        raise WorldNetError(loaded.rejected[0].reason)
+    recording = loaded.recording
+    episodes = [(e.observations, e.actions, e.rewards, e.present) for e in recording.episodes]
+    return digest(recording.world, repr(recording.specs), repr(recording.action_spec), episodes)
+
+
+def build_vectors(folder: Path, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    table = {f"{n}.jpg": draw.normal(size=8).astype(np.float32) for n in range(3)}
+    write_vectors(folder, "train", Modality.IMAGE, "clip", table)
+
+
+def use_vectors(folder: Path) -> str:
+    rows = VectorStore(folder, "clip").rows(
+        [StateFiles(image=f"{n}.jpg") for n in range(3)], {Modality.IMAGE: ImageSpec(16, 16)}
+    )
+    return digest(rows)
+
+
 ARTIFACTS = {
     artifact.name: artifact
     for artifact in (
@@ -335,7 +417,10 @@ ARTIFACTS = {
         Artifact("policy", build_policy, use_policy, reseal_policy),
         Artifact("training that was cut", build_training, use_training, reseal_training),
         Artifact("memory put aside", build_memory, use_memory, reseal_starts),
-        Artifact("recording", build_recording, use_recording),
+        Artifact("recording", build_recording, use_recording, reseal_recording),
+        Artifact("recording that was cut", build_collect, use_collect),
+        Artifact("WorldNet", build_worldnet, use_worldnet, reseal_folder),
+        Artifact("encoder vectors", build_vectors, use_vectors, reseal_starts),
     )
 }
 warnings.filterwarnings("ignore")

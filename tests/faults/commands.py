@@ -95,8 +95,8 @@ def of_rounds(out: Path) -> Content:
     return found
 
 
-_TRAIN = "train --data RECORDING --out OUT --preset tiny --updates 60 --rows 8"
-_TUNE = "tune --model MODEL --data RECORDING --out OUT --updates 60 --rows 8"
+_TRAIN = "train --data RECORDING --out OUT --preset tiny --updates 40 --rows 8"
+_TUNE = "tune --model MODEL --data RECORDING --out OUT --updates 40 --rows 8"
 _DREAM = (
     "dream --model MODEL --out OUT --horizon 10 --save-every 2048 --set net_arch=[16] --steps 4096"
 )
@@ -113,7 +113,7 @@ COMMANDS = {
     "direct": Command("direct --model MODEL --out OUT --steps 1024", of_policy),
     "dyna": Command(
         "dyna --world corridor --out OUT --rounds 2 --steps-per-round 120 --preset tiny "
-        "--updates 40 --dream-steps 2048 --episodes 2 --train rows=8 --dream horizon=10",
+        "--updates 20 --dream-steps 2048 --episodes 2 --train rows=8 --dream horizon=10",
         of_rounds,
     ),
 }

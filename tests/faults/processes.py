@@ -30,7 +30,7 @@ class Zygote:
 
     def __init__(self, folder: Path) -> None:
         """Start the process that is forked."""
-        self.folder, self._count = folder, 0
+        self.folder, self.started = folder, 0
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(Path(__file__).with_name("zygote.py"))],
             stdin=subprocess.PIPE,
@@ -54,24 +54,29 @@ class Zygote:
         two_steps: bool = False,
         limit: int | None = None,
         trace: str = "",
+        terminal: str = "",
+        nohup: bool = False,
     ) -> int:
         """Start a command and return its process id; the rest is told in ``zygote.py``."""
-        self._count += 1
+        self.started += 1
         request = {
             "argv": [str(part) for part in argv],
-            "output": str(self.folder / f"{self._count}.txt"),
+            "output": str(self.folder / f"{self.started}.txt"),
             "at": at,
             "number": int(number),
             "two_steps": two_steps,
             "limit": limit,
             "trace": trace,
+            "terminal": terminal,
+            "nohup": nohup,
         }
         return self._ask(request)
 
     def wait(self, pid: int, output: int | None = None) -> Result:
         """Wait for the end of a command; ``output`` is its number, the last one by default."""
         code = self._ask({"wait": pid})
-        said = (self.folder / f"{output or self._count}.txt").read_text()
+        path = self.folder / f"{output or self.started}.txt"  # not there where it had a terminal
+        said = path.read_text() if path.exists() else ""
         return Result(code, said, left_in_session(pid))
 
     def run(self, argv: list[Any], **faults: Any) -> Result:

@@ -166,7 +166,7 @@ def test_actions_outside_their_space_are_refused(
 
 WRONG_OBSERVATIONS: list[tuple[Modality, Any, str]] = [
     *[(m, lambda a: a[:-1], r"the \w+ has shape \(5, .*one moment more") for m in Modality],
-    *[(m, lambda a: a[..., :-1], r"the \w+ has shape .*expected is 6 of shape") for m in Modality],
+    *[(m, lambda a: a[..., :-1], r"the \w+ has shape .*expected is shape \(6, ") for m in Modality],
     *[(m, lambda a: a[0], r"the \w+ has shape") for m in Modality],
     *[(m, lambda a: a.astype(np.float64), "dtype float64") for m in Modality],
     *[(m, lambda a: a.astype(np.int32), "dtype int32") for m in (IMAGE, TEXT, VECTOR)],
@@ -205,7 +205,10 @@ WRONG_PARTS: list[tuple[dict[str, Any], str]] = [
     ({"rewards": np.zeros(T, bool)}, "dtype bool"),
     ({"rewards": np.zeros(T, np.complex64)}, "dtype complex64"),
     ({"rewards": [0.0] * T}, "list"),
-    ({"rewards": np.ma.masked_array(np.zeros(T, np.float32), True)}, "rewards has shape"),
+    (
+        {"rewards": np.ma.masked_array(np.zeros(T, np.float32), True)},
+        "rewards is masked and has shape",
+    ),
     ({"terminated": True, "truncated": True}, "terminated and truncated at once"),
     ({"terminated": False, "truncated": False}, "neither terminated nor truncated"),
     ({"terminated": 1}, "terminated is 1"),

@@ -2,16 +2,19 @@
 
 It reads one JSON request per line and answers one line, see :class:`processes.Zygote`. A child may
 be told to send itself a signal right before its n-th operation on the disk, to write no file beyond
-a size, and to do without the exchange of two folders in one step.
+a size, to do without the exchange of two folders in one step, to own a terminal, and to ignore
+signals as under ``nohup``.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
 import signal
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +35,7 @@ OPERATIONS = ("mkdir", "open", "replace", "rename", "rmdir", "unlink", "fsync", 
 def serve() -> None:
     """Answer requests until there are no more."""
     register_world(CorridorWorld)
-    trainer.Trainer.__init__.__defaults__ = (25, 20, None)  # saves of a run of 60 updates
+    trainer.Trainer.__init__.__defaults__ = (15, 20, None)  # saves of a run of 40 updates
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
@@ -52,18 +55,22 @@ def run(
     two_steps: bool,
     limit: int | None,
     trace: str,
+    terminal: str,
+    nohup: bool,
 ) -> None:
     """Be the child: run a command and end."""
     code = 70
     try:
         os.setsid()
-        own = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        nothing = os.open(os.devnull, os.O_RDWR)
+        nothing = os.open(terminal or os.devnull, os.O_RDWR)
+        if terminal:
+            fcntl.ioctl(nothing, termios.TIOCSCTTY, 0)
+        own = nothing if terminal else os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         for source, target in ((nothing, 0), (nothing, 1), (own, 2)):
             os.dup2(source, target)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for other in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(other, signal.SIG_DFL)
+            signal.signal(other, signal.SIG_IGN if nohup else signal.SIG_DFL)
         if two_steps:
             safe_io._exchange = lambda *_: False
         watch(at, number, trace)

@@ -110,7 +110,8 @@ class SequenceRollout:
     ) -> Iterator[StepScores]:
         start = torch.from_numpy(self.sequences.start)[rows]
         left = torch.from_numpy(self.sequences.left)[rows]
-        memory = WorkingMemory.of(self.model, len(rows), MemoryConfig(count=self.contexts))
+        settings = MemoryConfig(count=self.contexts)
+        memory = WorkingMemory.of(self.model.processor, len(rows), settings)
         state, present = copied = self._at(start)
         for number in range(1, steps[-1] + 1):
             now = start + (left - 1).clamp(max=number - 1)  # ended sequences repeat their last step

@@ -65,8 +65,8 @@ def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         parts = {str(key): _split(part, f"{path}/{key}", tensors) for key, part in value.items()}
         return {"dict": parts, "whole": [key for key, is_number in keys.items() if is_number]}
     if isinstance(value, list | tuple):
-        parts = [_split(part, f"{path}/{n}", tensors) for n, part in enumerate(value)]
-        return {"tuple" if isinstance(value, tuple) else "list": parts}
+        items = [_split(part, f"{path}/{n}", tensors) for n, part in enumerate(value)]
+        return {"tuple" if isinstance(value, tuple) else "list": items}
     return {"value": value}
 
 

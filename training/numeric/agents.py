@@ -12,7 +12,7 @@ from gymnasium import spaces
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
-from torch import nn
+from torch import Tensor, nn
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.vector_dynamics import VectorTransitions
@@ -36,6 +36,7 @@ class PpoRecipe:
         learning_rate: of Adam.
         ent_coef: of the entropy bonus.
         width: of the two hidden layers.
+        most_discount: of the agent that seeks reward, however long episodes are.
         typical_return: what rewards are scaled to: the root mean square of discounted returns.
     """
 
@@ -48,7 +49,12 @@ class PpoRecipe:
     learning_rate: float = 1e-3
     ent_coef: float = 0.005
     width: int = 64
+    most_discount: float = 0.999
     typical_return: float = 10.0
+
+    def reward_scale(self, data: VectorTransitions, discount: float) -> float:
+        """Return what rewards are divided by."""
+        return _rms(data.returns_to_go(discount)) / self.typical_return
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,10 @@ class SacRecipe:
         learning_rate: of Adam.
         tau: how fast the target follows.
         width: of the two hidden layers.
-        typical_return: what rewards are scaled to: the root mean square of discounted returns.
+        most_discount: of the agent that seeks reward, however long episodes are: with a longer
+            view its value is too large to be learned in these few updates.
+        typical_reward: what rewards are scaled to: their root mean square, which does not grow
+            as the agent learns, so that the value of the last round still holds.
     """
 
     updates_per_step: float = 2.0
@@ -77,10 +86,16 @@ class SacRecipe:
     learning_rate: float = 7e-4
     tau: float = 0.01
     width: int = 64
-    typical_return: float = 100.0
+    most_discount: float = 0.99
+    typical_reward: float = 1.0
+
+    def reward_scale(self, data: VectorTransitions, discount: float) -> float:
+        """Return what rewards are divided by."""
+        return _rms(data.rewards.double()) / self.typical_reward
 
 
 Recipe = PpoRecipe | SacRecipe
+LEAST_DISCOUNT, MOST_DISCOUNT = 0.98, 0.999
 PARTS = 10
 """Parts of a round's training; after each of them SAC's branches are imagined anew."""
 
@@ -101,6 +116,11 @@ def recipe_for(space: spaces.Space, settings: dict[str, Any] | None = None) -> R
     return kind(**(settings or {}))
 
 
+def discount_for(limit: int) -> float:
+    """Return the discount that looks as far ahead as an episode of ``limit`` steps is long."""
+    return min(MOST_DISCOUNT, max(LEAST_DISCOUNT, 1 - 1 / limit))
+
+
 class DreamAgent:
     """One agent and the dreams that it learns in.
 
@@ -114,14 +134,18 @@ class DreamAgent:
     ) -> None:
         """Build the algorithm over ``env``, whose dreams are set before each round."""
         self.env, self.recipe, self.curious = env, recipe, curious
-        build = _ppo if isinstance(recipe, PpoRecipe) else _sac
-        self.algorithm: BaseAlgorithm = build(env, recipe, discount, seed)
+        self.algorithm: BaseAlgorithm
+        if isinstance(recipe, PpoRecipe):
+            self.algorithm = _ppo(env, recipe, discount, seed)
+        else:
+            self.algorithm = _sac(env, recipe, discount, seed)
         self.algorithm.set_logger(configure(None, []))
 
     def learn(
         self,
         dream: Dream,
         data: VectorTransitions,
+        round_steps: int,
         scale: float,
         seed: int,
         after_part: Callable[[int], None] = lambda part: None,
@@ -131,6 +155,7 @@ class DreamAgent:
         Args:
             dream: what the agent dreams of.
             data: all real steps.
+            round_steps: real steps of this round.
             scale: times the recipe's amount of training.
             seed: of all that is drawn.
             after_part: called after each of the :data:`PARTS` parts, with its number.
@@ -143,7 +168,8 @@ class DreamAgent:
         self.env.dream_of(dream, seed)
         if isinstance(self.recipe, PpoRecipe):
             return self._learn_ppo(self.recipe, scale, after_part)
-        return self._learn_sac(self.recipe, dream, data, scale, seed, after_part)
+        updates = max(self.recipe.least_updates, round(self.recipe.updates_per_step * round_steps))
+        return self._learn_sac(self.recipe, dream, data, scale * updates, seed, after_part)
 
     def _learn_ppo(
         self, recipe: PpoRecipe, scale: float, after_part: Callable[[int], None]
@@ -169,7 +195,7 @@ class DreamAgent:
         recipe: SacRecipe,
         dream: Dream,
         data: VectorTransitions,
-        scale: float,
+        total: float,
         seed: int,
         after_part: Callable[[int], None],
     ) -> dict[str, float]:
@@ -177,7 +203,7 @@ class DreamAgent:
         replay = BranchReplay(recipe.real_share, seed + 1)
         replay.real = _real_steps(dream, data)
         self.algorithm.replay_buffer = replay  # type: ignore[attr-defined]
-        updates = max(1, round(scale * self._updates(recipe) / PARTS))
+        updates = max(1, round(total / PARTS))
         imagined: list[Steps] = []
         for part in range(PARTS):
             imagined += self._branches(recipe, dream, data, generator)
@@ -185,11 +211,6 @@ class DreamAgent:
             self.algorithm.train(gradient_steps=updates, batch_size=recipe.batch_size)  # type: ignore[attr-defined]
             after_part(part)
         return {"imagined_steps": sum(len(part) for part in imagined), "updates": updates * PARTS}
-
-    round_steps = 0
-
-    def _updates(self, recipe: SacRecipe) -> int:
-        return max(recipe.least_updates, round(recipe.updates_per_step * self.round_steps))
 
     @torch.no_grad()
     def _branches(
@@ -202,7 +223,7 @@ class DreamAgent:
         """Imagine branches from real states with the agent's own actions."""
         begin = torch.randint(len(data), (recipe.branches,), generator=generator)
         states, steps = data.states[begin], []
-        actor = self.algorithm.policy.actor
+        actor: Any = self.algorithm.policy.actor
         for _ in range(recipe.branch_length):
             actions = actor({"vector": states}, deterministic=False)
             step = imagine_rows(dream.imaginer, states, actions, generator)
@@ -215,6 +236,11 @@ class DreamAgent:
             if not len(states):
                 break
         return steps
+
+
+def _rms(values: Tensor) -> float:
+    """Return the root mean square of ``values``, never 0."""
+    return max(float(values.square().mean().sqrt()), 1e-30)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from worldgpt_env.policies.standardised import StandardisedExtractor, set_scale
 from worldgpt_env.worlds import GymWorld, make_world
 
 from ..stopwatch import Stopwatch
+from .agents import PpoRecipe, SacRecipe, discount_for
 from .judge import judge_policy
 
 ALGORITHMS = ("ppo", "dqn", "sac")
@@ -105,7 +106,8 @@ def _scale(name: str, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _build(name: str, world: GymWorld, config: AloneConfig) -> BaseAlgorithm:
     """Return the agent with the settings that its kind has in small worlds (SB3 zoo's habits)."""
-    discount = min(0.999, max(0.98, 1 - 1 / (world.time_limit or 1_000)))
+    most = PpoRecipe.most_discount if name == "ppo" else SacRecipe.most_discount
+    discount = min(most, discount_for(world.time_limit or 1_000))
     shared: dict[str, Any] = {
         "policy": "MultiInputPolicy",
         "env": DummyVecEnv([lambda: world]),

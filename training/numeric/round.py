@@ -25,7 +25,7 @@ from worldgpt_env.policies.store import save_policy
 from worldgpt_env.worlds import GymWorld, World, make_world
 
 from .agent_state import load_agent, save_agent, set_policy
-from .agents import PARTS, DreamAgent, PpoRecipe, recipe_for
+from .agents import PARTS, DreamAgent, PpoRecipe, discount_for, recipe_for
 from .candidates import Candidate, PolicyCandidates
 from .config import NumericDynaConfig
 from .experience import RealSteps, StepRecorder
@@ -56,7 +56,6 @@ class Run:
         self.dynamics = VectorDynamics(
             size, self.encoder.width, VectorDynamicsConfig(backbone=config.backbone)
         )
-        self.discount = min(0.999, max(0.98, 1 - 1 / self.limit))
         self.recipe = recipe_for(world.action_space, dict(config.agent))
         self.agent = self._agent(world, curious=False)
         self.explorer = self._agent(world, curious=True)
@@ -129,14 +128,13 @@ class Run:
             if last and part in SNAPSHOTS:
                 self.candidates.add(self.agent.algorithm, f"{number}.{part}")
 
-        self.agent.round_steps = self.explorer.round_steps = self.lengths[number]
-        seed = self._seed_of(number, 2)
-        trained = self.agent.learn(dream, data, 2.0 if last else 1.0, seed, after_part)
+        steps, seed = self.lengths[number], self._seed_of(number, 2)
+        trained = self.agent.learn(dream, data, steps, 2.0 if last else 1.0, seed, after_part)
         self.candidates.add(self.agent.algorithm, f"{number}.{PARTS - 1}")
         if self.explores(number) and not last:
             seed = self._seed_of(number, 3)
             scale = 0.5 if isinstance(self.recipe, PpoRecipe) else 1.0
-            self.explorer.learn(self._dream_of(data, curious=True), data, scale, seed)
+            self.explorer.learn(self._dream_of(data, curious=True), data, steps, scale, seed)
         best = self.candidates.choose(
             self.agent.algorithm, self.agent.env, dream, self.limit, self._seed_of(number, 4)
         )
@@ -144,14 +142,13 @@ class Run:
         return trained, best
 
     def _dream_of(self, data: VectorTransitions, curious: bool) -> Dream:
-        typical = data.returns_to_go(self.discount).square().mean().sqrt()
         usual = self.dynamics.disagreement(data.states, data.actions).mean()
         return Dream(
             self.dynamics,
             self.dynamics.imaginer(),
             data.states,
             data.states[data.first],
-            reward_scale=max(float(typical), 1e-30) / self.recipe.typical_return,
+            reward_scale=self.recipe.reward_scale(data, discount_for(self.limit)),
             curious=curious,
             usual_disagreement=max(float(usual), 1e-12),
         )
@@ -218,7 +215,10 @@ class Run:
         env = DynamicsVecEnv(
             world.observation_space, world.action_space, self.encoder, rows, horizon
         )
-        return DreamAgent(env, recipe, self.discount, self._seed_of(0, 5 + curious), curious)
+        discount = discount_for(self.limit)
+        if not curious:
+            discount = min(discount, recipe.most_discount)
+        return DreamAgent(env, recipe, discount, self._seed_of(0, 5 + curious), curious)
 
     def _seed_of(self, number: int, purpose: int) -> int:
         """Return a seed of its own for what happens in round ``number``."""

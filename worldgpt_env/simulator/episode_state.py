@@ -94,7 +94,7 @@ class EpisodeState:
 
     def chosen(self, rows: np.ndarray | Sequence[int] | None, repeats: bool = False) -> np.ndarray:
         """Return row numbers ``(B,)`` int64 of numbers, of a bool mask, or of all rows."""
-        numbers = np.arange(len(self)) if rows is None else plain_array(rows)
+        numbers: Any = np.arange(len(self)) if rows is None else plain_array(rows)
         if numbers is not None and numbers.dtype == bool and numbers.shape == (len(self),):
             numbers = np.flatnonzero(numbers)
         fits = numbers is not None and numbers.ndim == 1 and numbers.dtype.kind in "iu"
@@ -105,7 +105,7 @@ class EpisodeState:
                 f"or a bool mask ({len(self)},), at least one row"
                 + ("." if repeats else " and none of them twice.")
             )
-        return numbers.astype(np.int64)
+        return np.asarray(numbers, np.int64)
 
     def next_episodes(
         self, chosen: np.ndarray, seeds: Sequence[int | None] | None

@@ -272,10 +272,10 @@ def _transition(item: Any) -> WorldNetTransition:
         raise ValueError("has an action without text")
     step = item.get("step", 0)
     if not isinstance(step, int) or isinstance(step, bool) or step < 0:
-        raise ValueError(f"has the step {step!r} instead of a whole number from 0")
+        raise ValueError(f"has the step {step!r:.60} instead of a whole number from 0")
     terminated = item.get("terminated", False)
     if not isinstance(terminated, bool):
-        raise ValueError(f"has {terminated!r} as 'terminated' instead of true or false")
+        raise ValueError(f"has {terminated!r:.60} as 'terminated' instead of true or false")
     episode = item.get("episode", "")
     if isinstance(episode, int) and not isinstance(episode, bool):
         item = {**item, "episode": str(episode)}

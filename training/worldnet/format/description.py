@@ -72,8 +72,8 @@ class WorldNetDescription:
         """
         if data["format"] != FORMAT:
             raise WorldNetError(
-                f"the WorldNet has the format {data['format']!r} and this version reads {FORMAT}; "
-                "open it with the version that wrote it."
+                f"the WorldNet has the format {data['format']!r:.60} and this version reads "
+                f"{FORMAT}; open it with the version that wrote it."
             )
         return cls(
             str(data["name"]),

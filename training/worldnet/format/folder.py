@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from worldgpt_env.model.checkpoint import MANIFEST
-from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.safe_json import parse_json
+from worldgpt_env.model.checkpoint import MANIFEST, digest
+from worldgpt_env.model.safe_json import one_line, parse_json
 
 from .annotation import (
     MEDIA,
@@ -72,6 +71,9 @@ class WorldNetFolder:
             return cls(folder, None, splits, prefixes=_prefixes(folder))
         folder = root.parent if root.is_file() else root
         if not (folder / DESCRIPTION).is_file():
+            sealed = folder / MANIFEST
+            if sealed.is_file() and f'"{DESCRIPTION}"'.encode() in sealed.read_bytes():
+                raise WorldNetError(f"{folder / DESCRIPTION} is missing; copy the folder again.")
             return cls(folder, None, _bare_splits(folder), prefixes=_prefixes(folder))
         return _open_sealed(folder)
 
@@ -144,7 +146,7 @@ def _bare_splits(folder: Path) -> dict[str, Path]:
     """Return the annotation files of a folder without a description."""
     places = (folder, folder / "state")
     files = [path for place in places for path in sorted(place.glob("*.json"))]
-    files = [path for path in files if path.name != MANIFEST]
+    files = [path for path in files if path.name != MANIFEST and path.is_file()]
     if not files:
         raise WorldNetError(
             f"there is no WorldNet in {folder}: no {DESCRIPTION} and no annotation file. "
@@ -182,8 +184,11 @@ def _open_sealed(folder: Path) -> WorldNetFolder:
             for name, entry in manifest["files"].items()
         }
         counts = dict(data["counts"])
-    except (KeyError, TypeError, AttributeError, ConfigurationError) as error:
-        raise WorldNetError(f"{folder} is no WorldNet of this version: {error!r}.") from error
+    except WorldNetError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        told = f"{type(error).__name__}: {one_line(error)}"
+        raise WorldNetError(f"{folder} is no WorldNet of this version ({told}).") from error
     for name in (DESCRIPTION, REJECTED, *names):
         _verify(folder, name, entries)
     return WorldNetFolder(
@@ -196,10 +201,10 @@ def _verify(folder: Path, name: str, entries: Mapping[str, tuple[int, str]]) -> 
     if Path(name).name != name:
         raise WorldNetError(f"{folder / DESCRIPTION} names {name!r}, which leads outside the root.")
     try:
-        data = (folder / name).read_bytes()
+        found = digest(folder / name)
     except OSError as error:
-        raise WorldNetError(f"{folder / name} cannot be read: {error.strerror}.") from error
-    if name not in entries or hashlib.sha256(data).hexdigest() != entries[name][1]:
+        raise WorldNetError(f"{folder / name} cannot be read: {one_line(error)}.") from error
+    if name not in entries or found != entries[name][1]:
         raise WorldNetError(
             f"{folder / name} is not as it was written (truncated or changed). "
             "Copy the whole folder again, or build it anew."
