@@ -13,13 +13,11 @@ from ..modalities import Modality
 from ..processor import Processor
 from ..states import flatten_time
 from .backbone import Backbone
-from .consistency import Consistency
-from .heads import Ensemble
+from .embeddings import StepEmbedding
+from .heads import Consistency, Ensemble, ReadOut, StateReader
 from .layout import Block, Reading, TokenCounts, additive
 from .losses import LossWeights, mean, outcome_losses, state_loss
 from .reward_heads import Outcome, OutcomeReader
-from .state_reader import ReadOut, StateReader
-from .step_embedding import StepEmbedding
 
 
 class Dynamics(nn.Module):

@@ -1,15 +1,20 @@
-"""What is read from the hidden states: the next state, and how uncertain it is."""
+"""Heads: the next state, how uncertain it is, and whether its modalities agree."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate, combinations
 
 import torch
 from torch import Tensor, nn
 
 from ..batch_invariant import Projection, by_rows, matmul_rows, silu
 from ..codecs import Codec
+from ..configuration import WorldGPTConfig
+from ..modalities import Modality
+from ..processor import Processor
+from .layout import Block, TokenCounts
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,83 @@ def grid_neighbours(rows: int, columns: int) -> Tensor:
     return torch.stack(shifted, 1)
 
 
+@dataclass(frozen=True)
+class ReadOut:
+    """What one pass of the backbone says about the next state.
+
+    Attributes:
+        logits: per requested modality with codes ``(B, C, G, V)``.
+        vectors: per requested modality with embeddings ``(B, C, G)``.
+        hidden: the action slot's hidden states ``(B, D)``.
+        signal_nats: cross-entropy of the signal tokens ``(B,)``, in models with embeddings.
+    """
+
+    logits: dict[Modality, Tensor]
+    vectors: dict[Modality, Tensor]
+    hidden: Tensor
+    signal_nats: Tensor | None
+
+    @property
+    def predicted(self) -> tuple[Modality, ...]:
+        """The requested modalities."""
+        return (*self.logits, *self.vectors)
+
+
+class StateReader(nn.Module):
+    """One head a modality.
+
+    Args:
+        config: sizes of the model.
+        processor: gives the shape of the codes.
+        tokens: backbone tokens of each modality.
+        hidden: width D of the backbone.
+    """
+
+    def __init__(
+        self, config: WorldGPTConfig, processor: Processor, tokens: TokenCounts, hidden: int
+    ) -> None:
+        """Build the heads, randomly initialised."""
+        super().__init__()
+        self.tokens, width = tokens, config.cell_width
+        codecs = {m: processor.codec(m) for m in processor.specs}
+        self.continuous = {m for m, codec in codecs.items() if codec.continuous}
+        self.state_heads = nn.ModuleDict(
+            {str(m): VectorHead(c, hidden) if c.continuous
+             else StateHead(c, tokens[m], width, hidden)
+             for m, c in codecs.items()}
+        )  # fmt: skip
+        if self.continuous:
+            self.signal_reader = SignalReader(hidden, sum(map(tokens.signals, codecs)))
+
+    def forward(self, hidden: Tensor, state: dict[Modality, Present], block: Block) -> ReadOut:
+        """Read the next state.
+
+        Args:
+            hidden: of the action slot and the signal tokens, ``(B, 1 + signals, D)``; what stands
+                behind them is not read.
+            state: the present state, per input modality.
+            block: the combination.
+        """
+        logits: dict[Modality, Tensor] = {}
+        vectors: dict[Modality, Tensor] = {}
+        for modality, span in block.signal_slices.items():
+            tokens = hidden[:, span.start - block.kept + 1 : span.stop - block.kept + 1]
+            into = vectors if modality in self.continuous else logits
+            into[modality] = self.state_heads[str(modality)](tokens, state.get(modality))
+        nats = None
+        if vectors and self.training:
+            signals = hidden[:, 1 : 1 + block.signals]
+            nats = self.signal_reader.loss(signals, self.signal_numbers(block.outputs))
+        return ReadOut(logits, vectors, hidden[:, 0], nats)
+
+    def signal_numbers(self, modalities: Iterable[Modality]) -> list[range]:
+        """Return the numbers of the signal tokens of ``modalities``, among those of all."""
+        known = self.tokens.modalities
+        ends = list(accumulate((self.tokens.signals(m) for m in known), initial=0))
+        spans = {m: range(*ends[n : n + 2]) for n, m in enumerate(known)}
+        return [spans[m] for m in modalities]
+
+
 class Ensemble(nn.Module):
     """Four small heads predict a random projection of the next state; they differ without data.
 
@@ -210,3 +292,57 @@ class Ensemble(nn.Module):
     def disagreement(self, hidden: Tensor) -> Tensor:
         """Return the spread of the members ``(B,)``, in standard deviations of the targets."""
         return (self(hidden).std(1) / self.scale).mean(-1)
+
+
+class Consistency(nn.Module):
+    """One small embedding per modality; real moments put all their modalities near each other.
+
+    Trained by contrasting the modalities of real moments against those of other moments in the
+    batch; it reads codes only and shapes nothing else.
+    """
+
+    def __init__(self, latent_sizes: Mapping[Modality, int], width: int = 32) -> None:
+        """Build an embedding for each modality from the size of its latent."""
+        super().__init__()
+        self.embed = nn.ModuleDict(
+            {str(m): Projection(size, width) for m, size in latent_sizes.items()}
+        )
+
+    def forward(self, latent: Mapping[Modality, Tensor]) -> Tensor:
+        """Return the agreement of the modalities of ``(B, F)`` latents, ``(B,)`` in [0, 1]."""
+        units = self._units(latent)
+        if len(units) < 2:
+            return torch.ones_like(next(iter(latent.values()))[:, 0])
+        cosines = [(a * b).sum(-1) for a, b in combinations(units, 2)]
+        mean = sum(cosines[1:], cosines[0]) / len(
+            cosines
+        )  # term by term: same bits at any batch size
+        return (mean + 1).clamp(0, 2) / 2
+
+    def loss(
+        self, latent: Mapping[Modality, Tensor], present: Mapping[Modality, Tensor] | None = None
+    ) -> Tensor:
+        """Return the contrastive loss (scalar) over all pairs of modalities.
+
+        Args:
+            latent: per modality ``(B, F)``.
+            present: per modality ``(B,)`` bool, which rows have it; all if not named.
+        """
+        units = self._units(latent)
+        present = present or {}
+        whole = torch.ones(len(units[0]), dtype=torch.bool, device=units[0].device)
+        losses = []
+        for (m, a), (n, b) in combinations(zip(latent, units, strict=True), 2):
+            both = present.get(m, whole) & present.get(n, whole)
+            if m in present or n in present:
+                a, b = a[both], b[both]
+            scores = 8 * a @ b.T  # (B, B)
+            here = torch.arange(len(a), device=a.device)
+            losses += [nn.functional.cross_entropy(scores, here, reduction="sum") / max(len(a), 1)]
+        return torch.stack(losses).mean() if losses else units[0].sum() * 0
+
+    def _units(self, latent: Mapping[Modality, Tensor]) -> list[Tensor]:
+        return [
+            nn.functional.normalize(self.embed[str(m)](values), dim=-1)
+            for m, values in latent.items()
+        ]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..batch import Batch
 from ..errors import ConfigurationError
 from ..modalities import Modality
+from .heads import ReadOut
 from .reward_heads import Outcome, RewardHead
-from .state_reader import ReadOut
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from ..configuration import WorldGPTConfig
 from ..contexts import Contexts
 from ..dynamics.backbone import Backbone
 from ..dynamics.dynamics import Dynamics
+from ..dynamics.heads import ReadOut
 from ..dynamics.layout import Block
-from ..dynamics.state_reader import ReadOut
 from ..errors import MissingModalityError, NonFiniteError
 from ..modalities import Modality
 from ..noise import fold, gumbel
