@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,15 @@ def policy_tensors(algorithm: BaseAlgorithm) -> Policy:
     return {name: tensor.clone() for name, tensor in algorithm.policy.state_dict().items()}
 
 
-def set_policy(algorithm: BaseAlgorithm, policy: Policy) -> None:
-    """Give ``policy`` to ``algorithm``."""
+@contextmanager
+def acting_as(algorithm: BaseAlgorithm, policy: Policy) -> Iterator[None]:
+    """Let ``algorithm`` act as ``policy`` in the block, and as itself again after it."""
+    own = policy_tensors(algorithm)
     algorithm.policy.load_state_dict(policy)
+    try:
+        yield
+    finally:
+        algorithm.policy.load_state_dict(own)
 
 
 def save_agent(algorithm: BaseAlgorithm, path: Path) -> None:

@@ -14,7 +14,7 @@ from worldgpt_env.model.safe_tensors import read_tensors_and_texts
 from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
 from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
 
-from .agent_state import Policy, policy_tensors, set_policy
+from .agent_state import Policy, acting_as, policy_tensors
 
 DREAMS = 64
 MOST = 4
@@ -78,11 +78,9 @@ class PolicyCandidates:
         No real step is used. All but the best :data:`MOST` are dropped. ``algorithm`` keeps its own
         policy.
         """
-        own = policy_tensors(algorithm)
         for candidate in self.found:
-            set_policy(algorithm, candidate.policy)
-            candidate.dreamt = dream_return(algorithm, env, dream, limit, seed)
-        set_policy(algorithm, own)
+            with acting_as(algorithm, candidate.policy):
+                candidate.dreamt = dream_return(algorithm, env, dream, limit, seed)
         order = sorted(range(len(self.found)), key=lambda n: (self.found[n].dreamt, n))
         best = self.found[order[-1]]
         self.found = [self.found[n] for n in sorted(order[-MOST:])]

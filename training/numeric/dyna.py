@@ -47,8 +47,8 @@ def numeric_dyna(config: NumericDynaConfig) -> dict[str, Any]:
 
     Returns:
         ``world``, ``real_steps``, ``rounds`` (per round ``real_steps`` in all so far, ``dynamics``,
-        ``agent``, ``dream`` and ``judgement``), ``policy`` (the folder of the last one), and
-        ``seconds`` and ``cpu_seconds`` of all calls together.
+        ``agent``, ``dream`` and ``judgement``), the folders of the last ``model`` and ``policy``,
+        and ``seconds`` and ``cpu_seconds`` of all calls together.
 
     Raises:
         ConfigurationError: the world is none of numbers, or ``out`` holds another run.
@@ -90,7 +90,7 @@ def _go_on(
     try:
         if done:
             folders = [config.out / f"round-{number}" for number in range(len(done))]
-            run.restore(folders)
+            run.restore(folders, done[-1]["recording"]["crashes"])
         for number in range(len(done), len(lengths)):
             watch = Stopwatch()
             figures = run.live(number)

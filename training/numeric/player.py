@@ -117,11 +117,15 @@ class RealPlayer:
         if unfinished is None:
             return True
         seed, actions = unfinished
-        observation, _ = self.world.reset(seed=seed)
-        for action in actions:
-            observation, _, terminated, truncated, _ = self.world.step(action)
-            if terminated or truncated:
-                return False
+        try:
+            observation, _ = self.world.reset(seed=seed)
+            for action in actions:
+                observation, _, terminated, truncated, _ = self.world.step(action)
+                if terminated or truncated:
+                    return False
+        except WorldError:
+            self._restart(StepRecorder())
+            return False
         if not np.array_equal(observation["vector"], past.next_states[-1]):
             return False
         self._state, self._episode_seed = observation["vector"], seed

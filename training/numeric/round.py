@@ -13,7 +13,6 @@ from worldgpt_env.model.modalities import Modality, VectorSpec
 from worldgpt_env.model.vector_dynamics import (
     ActionEncoder,
     FitConfig,
-    FitResult,
     VectorDynamics,
     VectorDynamicsConfig,
     VectorTransitions,
@@ -24,7 +23,7 @@ from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
 from worldgpt_env.policies.store import save_policy
 from worldgpt_env.worlds import GymWorld, World, make_world
 
-from .agent_state import load_agent, save_agent, set_policy
+from .agent_state import acting_as, load_agent, save_agent
 from .agents import PARTS, DreamAgent, PpoRecipe, discount_for, recipe_for
 from .candidates import Candidate, PolicyCandidates
 from .config import NumericDynaConfig
@@ -61,7 +60,6 @@ class Run:
         self.explorer = self._agent(world, curious=True)
         self.candidates = PolicyCandidates()
         self.parts: list[RealSteps] = []
-        self._fitted: FitResult | None = None
         self._best: Candidate | None = None
 
     def close(self) -> None:
@@ -154,11 +152,8 @@ class Run:
         )
 
     def _judge(self, best: Candidate) -> dict[str, Any]:
-        own = {n: t.clone() for n, t in self.agent.algorithm.policy.state_dict().items()}
-        set_policy(self.agent.algorithm, best.policy)
-        judgement = judge_policy(self.agent.algorithm, self._open, self.config.episodes)
-        set_policy(self.agent.algorithm, own)
-        return judgement
+        with acting_as(self.agent.algorithm, best.policy):
+            return judge_policy(self.agent.algorithm, self._open, self.config.episodes)
 
     # between rounds -----------------------------------------------------------------------------
 
@@ -170,11 +165,9 @@ class Run:
         save_agent(self.explorer.algorithm, draft / "explorer.safetensors")
         self.candidates.save(draft)
         assert self._best is not None
-        own = {n: t.clone() for n, t in self.agent.algorithm.policy.state_dict().items()}
-        set_policy(self.agent.algorithm, self._best.policy)
         extra = {"world": self.config.world, "real_steps": sum(map(len, self.parts))}
-        save_policy(self.agent.algorithm, draft / "policy", obs_mode="decoded", extra=extra)
-        set_policy(self.agent.algorithm, own)
+        with acting_as(self.agent.algorithm, self._best.policy):
+            save_policy(self.agent.algorithm, draft / "policy", obs_mode="decoded", extra=extra)
 
     def _world_model(self) -> VectorWorldModel:
         """Return what was learned as ``gym.make("WorldGPT-v0", model=...)`` opens it."""
@@ -190,8 +183,9 @@ class Run:
             self.limit,
         )
 
-    def restore(self, folders: list[Path]) -> None:
-        """Go on after the rounds in ``folders``."""
+    def restore(self, folders: list[Path], crashes: int) -> None:
+        """Go on after the rounds in ``folders``; the world had failed ``crashes`` times in them."""
+        self.player.crashes = crashes
         newest = folders[-1]
         self.parts = [RealSteps.load(folder / "steps.safetensors") for folder in folders]
         self.dynamics = VectorWorldModel.load(newest / "model").dynamics
