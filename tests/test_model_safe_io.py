@@ -3,9 +3,11 @@
 import os
 import signal
 import stat
+import sys
 import threading
 from pathlib import Path
 
+import children
 import pytest
 import torch
 
@@ -120,11 +122,11 @@ def test_one_lock_at_a_time(tmp_path: Path) -> None:
 def test_the_lock_of_a_dead_process_does_not_hold(tmp_path: Path) -> None:
     out = tmp_path / "run"
     out.mkdir()
-    child = os.fork()
-    if not child:
-        RunLock(out).__enter__()
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+    code = (
+        "import os, signal, sys; from worldgpt_env.model.safe_io import RunLock; "
+        "RunLock(sys.argv[1]).__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert children.run([sys.executable, "-c", code, out]).returncode == -signal.SIGKILL
     for draft in (tmp_path / ".run.0123abcd.draft", out / ".policy.json.0123abcd.draft"):
         draft.write_text("half")
     (tmp_path / ".run-other.0123abcd.draft").write_text("of somebody else")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 from toy_worlds import ButtonWorld
@@ -195,9 +195,8 @@ def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="learning_rate"):
         save_policy(agent, tmp_path / "a")
     space = spaces.Box(-1, 1, (2,), np.float32)
-    env = make_vec_env("Pendulum-v1")
-    with pytest.raises(ConfigurationError, match="SAC"):
-        save_policy(SAC("MlpPolicy", env, buffer_size=10), tmp_path / "b")
+    with pytest.raises(ConfigurationError, match="object cannot be stored"):
+        save_policy(object(), tmp_path / "b")
     with pytest.raises(ConfigurationError, match="obs_mode"):
         save_policy(agent, tmp_path / "c", obs_mode="pixels")
     assert space_from_json(space_to_json(space)) == space

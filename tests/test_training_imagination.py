@@ -153,8 +153,8 @@ def test_decoded_observations_work(config) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"algo": "sac"}, "ppo"),
-        ({"steps": 0}, "positive"),
+        ({"algo": "trpo"}, "ppo"),
+        ({"steps": 0}, "whole number from 1"),
         ({"seed": -1}, "seed"),
         ({"settings": {"learning_rat": 1.0}}, "learning_rat"),
         ({"horizon": 0}, "horizon"),

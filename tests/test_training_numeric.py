@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import children
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -99,12 +99,12 @@ def test_a_killed_run_goes_on_bit_for_bit(env_id: str, tmp_path: Path) -> None:
     straight = run(env_id, tmp_path / "straight", *settings)
     killed = tmp_path / "killed"
     command = [sys.executable, "-m", "worldgpt_env", "dyna", "--env", env_id]
-    process = subprocess.Popen([*command, "--out", str(killed), *settings])
-    while not (killed / "round-1" / "manifest.json").is_file():
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with children.child([*command, "--out", str(killed), *settings]) as process:
+        while not (killed / "round-1" / "manifest.json").is_file():
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
     resumed = run(env_id, killed, *settings)
     assert whole(killed) == whole(tmp_path / "straight")
     for one, other in zip(straight["rounds"], resumed["rounds"], strict=True):

@@ -153,7 +153,7 @@ def test_tuning_changes_the_reflector_and_nothing_else(
     new = set(after) - set(before)
     assert new and all(name.startswith("dynamics.embedding.reflector.") for name in new)
     assert json.loads((tmp_path / "tuned" / "tuning.json").read_text())["updates"] == 20
-    assert WorldGPT.from_pretrained(tmp_path / "tuned").reflector is not None
+    assert WorldGPT.from_pretrained(tmp_path / "tuned").dynamics.embedding.reflector is not None
 
 
 def test_a_model_that_was_shown_histories_reads_its_memory(tmp_path: Path) -> None:

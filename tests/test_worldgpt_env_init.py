@@ -33,7 +33,7 @@ def test_importing_registers_and_imports_neither_torch_nor_the_floors_above() ->
 
 def test_a_checkout_that_is_not_installed_says_what_to_type(tmp_path: Path) -> None:
     (tmp_path / "worldgpt_env").mkdir()
-    for name in ("__init__.py", "_version.py"):
+    for name in ("__init__.py", "_version.py", "forking.py"):
         shutil.copy(HERE / name, tmp_path / "worldgpt_env" / name)
     code = "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
     done = run(code + "import worldgpt_env", tmp_path)
@@ -44,7 +44,7 @@ def test_a_checkout_that_is_not_installed_says_what_to_type(tmp_path: Path) -> N
 
 def test_the_registered_world_names_both_entry_points_as_text() -> None:
     spec = gym.spec("WorldGPT-v0")
-    assert spec.entry_point == "worldgpt_env.env:WorldGPTEnv"
+    assert spec.entry_point == "worldgpt_env.env:open_env"
     assert spec.vector_entry_point == "worldgpt_env.vector_env:WorldGPTVectorEnv"
     assert spec.max_episode_steps is None  # the horizon is the environment's own
 

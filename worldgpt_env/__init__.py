@@ -87,7 +87,7 @@ if importlib.util.find_spec("worldgpt_env.model") is None:
 protect_children()
 gymnasium.register(
     id="WorldGPT-v0",
-    entry_point="worldgpt_env.env:WorldGPTEnv",
+    entry_point="worldgpt_env.env:open_env",
     vector_entry_point="worldgpt_env.vector_env:WorldGPTVectorEnv",
     order_enforce=False,  # the environment does it itself, with errors that say what to type
 )

@@ -181,14 +181,6 @@ class WorldGPTEnv(gym.Env[Observation, Any]):
         "render_fps": 8,
     }
 
-    def __new__(  # type: ignore[misc]  # the one name "WorldGPT-v0" opens both kinds of models
-        cls, model: WorldGPT | str | Path = DEFAULT_WORLD, **arguments: Any
-    ) -> WorldGPTEnv | VectorDreamEnv:
-        """Return the dream of numbers if ``model`` is the folder of one."""
-        if is_vector_model(model):
-            return VectorDreamEnv(model, **arguments)  # type: ignore[arg-type]
-        return super().__new__(cls)
-
     def __init__(
         self,
         model: WorldGPT | str | Path = DEFAULT_WORLD,
@@ -370,3 +362,20 @@ def check_render_mode(mode: str | None, modes: RenderModes) -> None:
     """Refuse a render mode that is not in ``modes``."""
     if mode is not None and mode not in modes:
         raise RenderModeError(f"render_mode is {shown(mode)}; use one of {[*modes]}, or None.")
+
+
+def open_env(
+    model: WorldGPT | str | Path = DEFAULT_WORLD, **arguments: Any
+) -> WorldGPTEnv | VectorDreamEnv:
+    """Return the environment of a model: what ``gym.make("WorldGPT-v0")`` calls.
+
+    Args:
+        model: of any modalities, or the folder of a dynamics of numbers, as ``worldgpt dyna --env``
+            writes it.
+        **arguments: of :class:`WorldGPTEnv`, or of :class:`~.vector_dream.VectorDreamEnv`.
+    """
+    kind = VectorDreamEnv if is_vector_model(model) else WorldGPTEnv
+    return kind(model, **arguments)  # type: ignore[arg-type]
+
+
+open_env.metadata = WorldGPTEnv.metadata  # type: ignore[attr-defined]  # gym.make reads it

@@ -321,7 +321,8 @@ def test_inspect_and_the_loader_count_the_same_episodes(tmp_path: Path) -> None:
     loaded = load_worldnet(tmp_path / "train.json")
     assert [len(episode) for episode in loaded.recording.episodes] == [2, 2, 1, 1, 2]
     for check in (False, True):
-        split = inspect(InspectConfig(tmp_path / "train.json", check=check))["splits"]["train"]
+        found = inspect(InspectConfig(tmp_path / "train.json", check=check)).to_json()
+        split = found["splits"]["train"]
         assert (split["episodes"], split["transitions"]) == (5, 8)
         assert list(split["rejected"].values()) == [
             {"rows": 1, "first": f"{tmp_path / 'train.json'}, row 5"}

@@ -98,7 +98,7 @@ def make_world(name: str, **options: Any) -> World:
         MissingDependencyError: the package behind the world is not installed.
         WorldError: the world cannot start here, for example without working sound.
     """
-    if name.startswith(PREFIX):
+    if isinstance(name, str) and name.startswith(PREFIX):
         return make_gym_world(name.removeprefix(PREFIX), **options)
     if name not in _WORLDS:
         raise ConfigurationError(f"there is no world {name!r}; choose one of {', '.join(_WORLDS)}.")
