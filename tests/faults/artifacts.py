@@ -159,7 +159,8 @@ def use_starts(folder: Path) -> str:
     start = starter.start(ResetOptions(), np.arange(8, dtype=np.uint64))
     found = states.descriptions(tiny_world.SPECS[Modality.TEXT]).weight  # type: ignore[arg-type]
     parts = (states.codes, states.first, states.episode, states.step, states.present, states.reward)
-    return digest(parts, start.state, start.index, start.present, found, states.leading)
+    near = states.sample("rewarded", np.arange(8, dtype=np.uint64))
+    return digest(parts, start.state, start.index, start.present, found, near)
 
 
 def reseal_starts(folder: Path) -> None:

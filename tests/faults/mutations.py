@@ -397,7 +397,6 @@ def main() -> None:
                 outcomes.append(trial.run(mutation))
                 if outcomes[-1].outcome not in GOOD:
                     print(json.dumps(asdict(outcomes[-1])), file=sys.stderr, flush=True)
-        print(table([o for o in outcomes if o.artifact == name]), flush=True)
     print(table(outcomes))
     if options.json:
         options.json.write_text(json.dumps([asdict(o) for o in outcomes], indent=1))
