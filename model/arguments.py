@@ -57,6 +57,7 @@ def check_number(
     return number
 
 
+MOST_PENALTY = 1e6  # times an uncertainty, this still is a float32
 LONGEST_NAME = 255  # bytes, of a file or folder; as in all usual file systems
 COLDEST, HOTTEST = 1e-6, 1e6  # beyond, logits over the temperature leave float32
 

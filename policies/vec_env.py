@@ -268,7 +268,7 @@ class ImaginedVecEnv(VecEnv):
                     "an ImaginedVecEnv of the same model and number of rows returned."
                 )
         self.simulator.set_state(dreams)
-        self._returns = own["returns"].cpu().numpy().copy()  # type: ignore[union-attr]
+        self._returns = own["returns"].detach().cpu().numpy().copy()  # type: ignore[union-attr]
         self._lengths = own["lengths"].cpu().numpy().copy()  # type: ignore[union-attr]
 
     def close(self) -> None:

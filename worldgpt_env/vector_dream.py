@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldgpt_env.model.arguments import check_number, check_whole, shown
+from worldgpt_env.model.arguments import (
+    MOST_PENALTY,
+    check_choice,
+    check_number,
+    check_whole,
+    shown,
+)
+from worldgpt_env.model.devices import check_device
 from worldgpt_env.model.modalities import ActionSpec, Modality
 from worldgpt_env.model.vector_dynamics.world_model import VectorWorldModel
 
@@ -26,7 +33,7 @@ from .errors import (
     WorldMismatchError,
 )
 from .simulator import checked_seeds
-from .spaces import action_space, check_observation, decoded_space
+from .spaces import action_space, check_observation, decoded_space, parse_modalities
 
 Observation = dict[str, np.ndarray]
 
@@ -66,12 +73,8 @@ class VectorDreamEnv(gym.Env[Observation, Any]):
     ) -> None:
         """Open the model; the first :meth:`reset` begins a dream."""
         _refuse_foreign(foreign, render_mode)
-        if start_states not in ("first", "visited", "mixed"):
-            raise ConfigurationError(
-                f"start_states is {shown(start_states)}; a dream of numbers begins in 'first', "
-                "'visited' or 'mixed' states."
-            )
-        if temperature not in (0, 1):
+        check_choice("start_states", start_states, ("first", "visited", "mixed"))
+        if check_number("temperature", temperature) not in (0, 1):
             raise ConfigurationError(f"temperature is {shown(temperature)}; use 0 or 1 here.")
         self.model = model if isinstance(model, VectorWorldModel) else VectorWorldModel.load(model)
         given = self.model.horizon if horizon is None else horizon
@@ -81,7 +84,7 @@ class VectorDreamEnv(gym.Env[Observation, Any]):
         self._most = (
             None if max_uncertainty is None else check_number("max_uncertainty", max_uncertainty)
         )
-        self._penalty = check_number("uncertainty_penalty", uncertainty_penalty, 0.0)
+        self._penalty = check_number("uncertainty_penalty", uncertainty_penalty, 0.0, MOST_PENALTY)
         specs = {Modality.VECTOR: self.model.spec}
         self.observation_space = decoded_space(specs)  # type: ignore[assignment]
         self.action_space = action_space(self.model.action_spec)
@@ -112,14 +115,17 @@ class VectorDreamEnv(gym.Env[Observation, Any]):
         """
         self._need_open("reset")
         seed = None if seed is None else checked_seeds([seed])[0]
+        asked = self._asked(options)  # before anything is drawn
         super().reset(seed=seed)
         self._generator.manual_seed(int(self.np_random.integers(2**63)))
         members = len(self._imaginer.elites)
         self._member = int(torch.randint(members, (), generator=self._generator))
         index = int(torch.randint(len(self._starts), (), generator=self._generator))
-        self._state = self._starts[index]
-        if options:
-            index = self._begin_as_asked(options)
+        if isinstance(asked, Tensor):
+            index, self._state = -1, asked
+        else:
+            index = index if asked is None else asked
+            self._state = self._starts[index]
         self._age, self._ended = 0, False
         return self._see(), {**_info(0.0, ""), "start_index": index}
 
@@ -178,10 +184,8 @@ class VectorDreamEnv(gym.Env[Observation, Any]):
     def set_state(self, state: Mapping[str, Tensor]) -> Observation:
         """Go on where :meth:`get_state` was called, and return the observation there."""
         self._need_open("set_state")
-        size = self.model.dynamics.state_size
-        if set(state) != {"state", "counters", "generator"} or state["state"].shape != (size,):
-            raise WorldMismatchError("the state is of another dream; pass one of get_state().")
-        self._state = state["state"].clone()
+        self._check_state(state)
+        self._state = state["state"].detach().clone()
         self._member, self._age, ended = (int(value) for value in state["counters"])
         self._ended = bool(ended)
         self._generator.set_state(state["generator"])
@@ -191,28 +195,44 @@ class VectorDreamEnv(gym.Env[Observation, Any]):
         """Refuse further use; safe to call twice."""
         self._closed = True
 
+    def _check_state(self, state: Any) -> None:
+        """Refuse what is no state of this dream."""
+        forms = {
+            "state": (torch.Size([self.model.dynamics.state_size]), torch.float32),
+            "counters": (torch.Size([3]), torch.int64),
+            "generator": (self._generator.get_state().shape, torch.uint8),
+        }
+        given = dict(state) if isinstance(state, Mapping) else {}
+        found = {n: (t.shape, t.dtype) for n, t in given.items() if isinstance(t, Tensor)}
+        if found != forms or len(given) != len(forms):
+            raise WorldMismatchError("the state is of another dream; pass one of get_state().")
+        member, age, ended = given["counters"].tolist()
+        whole = 0 <= member < len(self._imaginer.elites) and age >= 0 and ended in (0, 1)
+        if not whole or not torch.isfinite(given["state"]).all():
+            raise WorldMismatchError("the state is none of this dream; pass one of get_state().")
+
     def _chosen(self, start_states: str) -> Tensor:
         first, visited = self.model.first, self.model.visited
         return {"first": first, "visited": visited, "mixed": torch.cat([first, visited])}[
             start_states
         ]
 
-    def _begin_as_asked(self, options: Mapping[str, Any]) -> int:
-        """Set the state that ``options`` ask for; return its number, -1 if it has none."""
-        if set(options) == {"observation"}:
+    def _asked(self, options: Any) -> int | Tensor | None:
+        """Return the number of the start state that ``options`` ask for, or a state ``(D,)``."""
+        if options is None or (isinstance(options, Mapping) and not options):
+            return None
+        if isinstance(options, Mapping) and set(options) == {"observation"}:
             specs = {Modality.VECTOR: self.model.spec}
             given = check_observation(options["observation"], specs, 1)[Modality.VECTOR]
-            self._state = torch.from_numpy(given.reshape(-1).copy())
-            return -1
-        index = options.get("index")
+            return torch.from_numpy(given.reshape(-1).copy())
+        index = options["index"] if isinstance(options, Mapping) and "index" in options else None
         whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
-        if set(options) != {"index"} or not whole or not 0 <= index < len(self._starts):  # type: ignore[operator]
+        if not whole or len(options) > 1 or not 0 <= index < len(self._starts):  # type: ignore[operator]
             raise InvalidOptionError(
-                f"options {shown(dict(options))} are not understood; pass "
+                f"options {shown(options)} are not understood; pass "
                 f'{{"index": a number from 0 to {len(self._starts) - 1}}} or '
                 '{"observation": {"vector": ...}}.'
             )
-        self._state = self._starts[int(index)]  # type: ignore[arg-type]
         return int(index)  # type: ignore[arg-type]
 
     def _see(self) -> Observation:
@@ -244,10 +264,13 @@ def _refuse_foreign(arguments: Mapping[str, Any], render_mode: str | None) -> No
         raise RenderModeError(
             "a dream of numbers has no picture; leave render_mode out, or render the real world."
         )
-    usual = {"modalities": None, "obs_mode": "decoded", "device": None}
+    usual = {
+        "modalities": lambda value: parse_modalities(value) == (Modality.VECTOR,),
+        "obs_mode": lambda value: isinstance(value, str) and value == "decoded",
+        "device": lambda value: check_device(value).type == "cpu",
+    }
     for name, value in arguments.items():
-        fits = value is None or (name in usual and value in (usual[name], "cpu", ["vector"]))
-        if not fits:
+        if value is not None and not (name in usual and usual[name](value)):
             raise ConfigurationError(
                 f"{name}={shown(value)} does not belong to a dream of numbers; leave {name} out."
             )

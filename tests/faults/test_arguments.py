@@ -38,6 +38,15 @@ from worldgpt_env.errors import (
     WorldGPTError,
 )
 from worldgpt_env.model.cognition.memory import MemoryConfig
+from worldgpt_env.model.modalities import ActionSpec, VectorSpec
+from worldgpt_env.model.vector_dynamics import (
+    FitConfig,
+    VectorDynamics,
+    VectorDynamicsConfig,
+    VectorTransitions,
+    fit,
+)
+from worldgpt_env.model.vector_dynamics.world_model import VectorWorldModel
 from worldgpt_env.policies import ImaginedVecEnv, LatentVecEnv, MemoryVecEnv
 from worldgpt_env.simulator import KnowledgeConfig
 from worldgpt_env.vector_env import WorldGPTVectorEnv
@@ -114,7 +123,7 @@ def arguments_of(callable_: Any) -> list[str]:
 # what opens an environment -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", arguments_of(WorldGPTEnv))
+@pytest.mark.parametrize("name", arguments_of(WorldGPTEnv.__init__))
 def test_arguments_of_make(name: str) -> None:
     try_all(lambda value: play(gym.make("WorldGPT-v0", **tiny() | {name: value})))
 
@@ -315,6 +324,65 @@ def test_codes_and_types_of_a_state_are_checked(opened: dict[str, Any]) -> None:
         for other in wrong:
             with pytest.raises(WorldGPTError):
                 env.set_state(kept | {name: other})
+    assert same(env.get_state(), kept)
+
+
+# a dream of numbers, which the same name opens ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a dynamics of two numbers that nobody has trained."""
+    torch.manual_seed(0)
+    states = torch.rand(40, 2)
+    whole = torch.zeros(40, dtype=torch.bool)
+    first = torch.arange(40) % 10 == 0
+    data = VectorTransitions(states, torch.rand(40, 2), states[:, 0], states, whole, first)
+    config = VectorDynamicsConfig(members=2, elites=1, width=8, layers=1)
+    dynamics = VectorDynamics(2, 2, config)
+    fit(dynamics, data, torch.Generator().manual_seed(0), FitConfig(updates=2))
+    spec = VectorSpec(("x", "y"), (-2.0, -2.0), (2.0, 2.0))
+    acts = ActionSpec("box", (2,), (), (-5.0, -5.0), (5.0, 5.0))
+    path = tmp_path_factory.mktemp("numbers") / "model"
+    VectorWorldModel.of(dynamics, data, "plane", spec, acts, 30).save(path)
+    return str(path)
+
+
+PUSH = np.zeros(2, np.float32)
+
+
+@pytest.mark.parametrize("name", arguments_of(WorldGPTEnv.__init__)[1:])
+def test_arguments_of_a_dream_of_numbers(numbers: str, name: str) -> None:
+    def use(value: Any) -> None:
+        env = gym.make("WorldGPT-v0", model=numbers, **{name: value})
+        env.reset(seed=0)
+        assert np.isfinite(env.step(PUSH)[1])
+        env.close()
+
+    try_all(use)
+
+
+def test_what_is_passed_to_a_dream_of_numbers(numbers: str) -> None:
+    env: Any = gym.make("WorldGPT-v0", model=numbers).unwrapped
+    env.reset(seed=0)
+    try_all(lambda value: env.reset(seed=value))
+    try_all(lambda value: env.reset(options=value), most=4)
+    for option in OPTIONS:
+        try_all(lambda value, option=option: env.reset(options={option: value}), most=12)
+    try_all(lambda value: env.reset(options={"observation": {"vector": value}}), most=0)
+
+    def step(action: Any) -> None:
+        env.reset(seed=0)
+        env.step(action)
+
+    try_all(step, most=0)
+    env.reset(seed=0)
+    try_all(env.set_state, most=0)
+    kept = env.get_state()
+    for name in kept:  # two ones may be a state of two numbers
+        most = 1 if name == "state" else 0
+        try_all(lambda value, name=name: env.set_state(kept | {name: value}), most=most)
+    env.set_state(kept)
     assert same(env.get_state(), kept)
 
 

@@ -13,7 +13,9 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
+import children
 import pytest
 
 SECONDS = 240  # of which a healthy case needs 10 to 20 on two busy cores
@@ -167,28 +169,22 @@ def run(script: Path) -> str:
     It is killed with all its children when its time is over, and must leave none behind.
     """
     env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    child = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(script)],
-        env=env,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        printed, _ = child.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        printed, _ = child.communicate()
-        pytest.fail(f"it hangs: no end after {SECONDS} seconds; so far: {printed[-500:]}")
-    assert child.returncode == 0, printed[-2000:]
-    for _ in range(100):  # Python's own helper of spawn and forkserver ends a moment later
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    command = [sys.executable, "-W", "ignore", str(script)]
+    with children.child(command, env=env, **streams) as process:
         try:
-            os.killpg(child.pid, 0)
-        except ProcessLookupError:
-            return printed
-        time.sleep(0.1)
-    os.killpg(child.pid, signal.SIGKILL)
+            printed, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            printed, _ = process.communicate()
+            pytest.fail(f"it hangs: no end after {SECONDS} seconds; so far: {printed[-500:]}")
+        assert process.returncode == 0, printed[-2000:]
+        for _ in range(100):  # Python's own helper of spawn and forkserver ends a moment later
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                return printed
+            time.sleep(0.1)
     pytest.fail(f"it left processes behind; it printed {printed[-500:]}")
 
 

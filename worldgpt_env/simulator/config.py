@@ -10,6 +10,7 @@ import torch
 
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.arguments import (
+    MOST_PENALTY,
     check_choice,
     check_number,
     check_temperature,
@@ -28,8 +29,6 @@ from .cognition import KnowledgeConfig, as_knowledge, as_memory
 
 DEFAULT_WORLD = "doom-audio"
 """The embedded world that opens when none is named."""
-
-PENALTY = 1e6  # times an uncertainty, this still is a float32
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class SimulatorConfig:
             check_temperature("temperature", self.temperature)
         if self.max_uncertainty is not None:
             check_number("max_uncertainty", self.max_uncertainty)
-        check_number("uncertainty_penalty", self.uncertainty_penalty, 0.0, PENALTY)
+        check_number("uncertainty_penalty", self.uncertainty_penalty, 0.0, MOST_PENALTY)
         as_memory(self.memory), as_knowledge(self.knowledge)  # refuse what they do not understand
 
 

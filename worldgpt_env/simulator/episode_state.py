@@ -190,10 +190,12 @@ class EpisodeState:
         cls, tensors: Mapping[str, Tensor], modalities: Sequence[Modality], device: torch.device
     ) -> EpisodeState:
         """Return the rows written by :meth:`to_tensors`, the codes on ``device``."""
-        counters = {name: tensors[f"rows/{name}"].cpu().numpy().copy() for name in COUNTERS}
+        counters = {
+            name: tensors[f"rows/{name}"].detach().cpu().numpy().copy() for name in COUNTERS
+        }
         counters["seeds"] = counters["seeds"].view(np.uint64)
         return cls(
-            {m: tensors[f"state/{m}"].to(device, copy=True) for m in modalities},
+            {m: tensors[f"state/{m}"].detach().to(device, copy=True) for m in modalities},
             {m: tensors[f"present/{m}"].cpu().clone() for m in modalities},
             **counters,
         )

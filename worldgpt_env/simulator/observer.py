@@ -1,4 +1,4 @@
-"""Observer: the states of N episodes as they are seen; each is decoded once, however often."""
+"""StateObserver: the states of N episodes as they are seen; each is decoded once, however often."""
 
 from __future__ import annotations
 
