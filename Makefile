@@ -9,6 +9,7 @@
 #   make wheel    build dist/*.whl and dist/*.tar.gz
 #   make installed  the wheel in a fresh environment, used from another folder
 #   make long     the long learning tests and the long commands of the documentation
+#   make faults   machines and disks that fail: hundreds of commands stopped by force, full disks
 #   make results  every figure of docs/results.md
 #   make pins     write constraints.txt from the environment as it is
 #   make clean    remove builds and caches (the environment stays: `rm -rf .venv` removes it)
@@ -25,7 +26,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 READY := $(VENV)/ready
 
-.PHONY: demo test check lint types wheel installed long results pins clean setup
+.PHONY: demo test check lint types wheel installed long faults results pins clean setup
 
 demo: $(READY)
 	$(PY) -m worldgpt_env demo
@@ -61,6 +62,9 @@ installed: wheel
 
 long: $(READY)
 	$(PY) -m pytest -m slow --timeout 0
+
+faults: $(READY)
+	$(PY) -m pytest -m "slow or not slow" --timeout 0 -s tests/faults
 
 results: $(READY)
 	bash docs/results.sh

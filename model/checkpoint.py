@@ -75,6 +75,7 @@ def verify(folder: Path) -> None:
     Raises:
         CheckpointError: naming the file that is missing, truncated or changed.
     """
+    recover_folder(folder)
     try:
         files = json.loads((folder / MANIFEST).read_text())["files"]
         entries = {name: (entry["size"], entry["sha256"]) for name, entry in files.items()}

@@ -16,6 +16,14 @@ class CheckpointError(WorldGPTError, OSError):
 class WriteError(CheckpointError):
     """The disk is full, or the place not writable; what was there before is unchanged."""
 
+    def __init__(self, path: object, reason: str) -> None:
+        """Say that ``path`` could not be written, and the ``reason``."""
+        super().__init__(
+            f"{path} could not be written: {reason}. What was there before is unchanged; make "
+            "room, or choose another place."
+        )
+        self.reason = reason
+
 
 class LockedError(WorldGPTError, OSError):
     """Another process writes to the same folder."""

@@ -26,10 +26,13 @@ from safetensors import SafetensorError
 from .errors import LockedError, WorldGPTError, WriteError
 
 if TYPE_CHECKING:
-    from torch import Tensor  # the command line shows its help without loading torch
+    from torch import Tensor
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end, and let it save first."""
+
+DRAFT = ".draft"
+"""Ending of files and folders that are not whole yet."""
 
 _MANY = 64  # files; from here on one sync of all disks is faster than one per file
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
@@ -49,7 +52,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         WriteError: the disk is full or ``path`` is not writable; an old file is as it was.
     """
     path = Path(path).resolve()
-    draft = _draft_of(path)
+    draft = draft_of(path)
     with write_errors(path):
         try:
             if path.exists() and not path.is_file():
@@ -59,9 +62,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
                 mode = os.fstat(file.fileno()).st_mode & 0o777  # as the umask has it
             yield draft
             draft.chmod(mode)  # safetensors makes its files anew, readable by their owner alone
-            _sync(draft)
+            # A draft folder is flushed as a whole.
+            lasting = not any(above.suffix == DRAFT for above in path.parents)
+            if lasting:
+                _sync(draft)
             os.replace(draft, path)
-            _sync(path.parent)
+            if lasting:
+                _sync(path.parent)
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
@@ -82,7 +89,7 @@ def write_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Write ``tensors``, on any device, as safetensors to ``path`` as :func:`atomic_file` does."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save_file  # imports torch, which recording does without
 
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as draft:
@@ -104,7 +111,7 @@ def atomic_folder(folder: str | Path, keep: Path | None = None) -> Iterator[Path
         WriteError: the disk is full or ``folder`` is not writable; an old folder is as it was.
     """
     folder = Path(folder).resolve()
-    draft = _draft_of(folder)
+    draft = draft_of(folder)
     with write_errors(folder):
         try:
             draft.mkdir(parents=True)
@@ -160,10 +167,19 @@ def recover_folder(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove ``folder`` if it is there; nobody ever finds a part of it at its place."""
-    draft = _draft_of(folder)
+    draft = draft_of(folder)
     with suppress(OSError):
         os.replace(folder, draft)
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def draft_of(path: Path) -> Path:
+    """Return a name beside ``path`` that nobody else uses, and that no pattern ``*.ext`` finds.
+
+    What is left there by a process that was killed is removed by the next :class:`RunLock` of
+    ``path``.
+    """
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{DRAFT}")
 
 
 @contextmanager
@@ -171,14 +187,15 @@ def write_errors(path: Path) -> Iterator[None]:
     """Turn errors of the disk into a :class:`WriteError` that names ``path``."""
     try:
         yield
+    except WriteError as error:  # of a file in the folder ``path``
+        raise WriteError(path, error.reason) from error
     except WorldGPTError:
         raise  # says already what is wrong
-    except (OSError, SafetensorError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise WriteError(
-            f"{path} could not be written: {reason}. What was there before is unchanged; make "
-            "room, or choose another place."
-        ) from error
+    except OSError as error:
+        raise WriteError(path, error.strerror or str(error)) from error
+    except SafetensorError as error:
+        reason = str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
+        raise WriteError(path, reason) from error
 
 
 class RunLock:
@@ -297,14 +314,10 @@ def held_signals() -> Iterator[None]:
             before[came[0]](came[0], None)
 
 
-def _draft_of(path: Path) -> Path:
-    """Return a name beside ``path`` that nobody else uses, and that no pattern ``*.ext`` finds."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
-
-
 def _drafts_of(name: str, folder: Path) -> list[Path]:
     """Return the drafts in ``folder`` of files or folders called ``name``, ``"*"`` for any."""
-    return [p for p in folder.glob(f".*.{'[0-9a-f]' * 8}.draft") if name in ("*", p.name[1:-15])]
+    found = folder.glob(f".*.{'[0-9a-f]' * 8}{DRAFT}")
+    return [path for path in found if name in ("*", path.name[1:-15])]
 
 
 def _aside(folder: Path) -> Path:

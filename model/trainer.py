@@ -142,23 +142,15 @@ class Trainer:
         means: dict[str, list[float]] = {}
         skipped = 0
         for update in range(first, stage.updates):
-            torch.manual_seed((stage.seed << 32) + update)  # of dropout, also in a resumed run
-            for group in optimizer.param_groups:
-                group["lr"] = stage.rate(update)
-            output = stage.loss(update)
-            optimizer.zero_grad(set_to_none=True)
-            output.loss.backward()
-            norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
-            skipped = 0 if torch.isfinite(norm) else skipped + 1
+            with held_signals():  # what is saved after half an update would be of no update
+                output, finite = self._update(stage, optimizer, update)
+                progress[0] = update + 1
+            skipped = 0 if finite else skipped + 1
             if skipped >= 10:
                 raise NonFiniteError(
                     f"stage {stage.name!r}: no finite gradient for ten updates before {update}; "
                     "lower the learning rate, or look for NaN in the recording."
                 )
-            with held_signals():  # a save after half a step would not be of any update
-                if skipped == 0:
-                    optimizer.step()
-                progress[0] = update + 1
             for name, value in output.metrics.items():
                 means.setdefault(name, []).append(float(value))
             last = update + 1 == stage.updates
@@ -170,6 +162,22 @@ class Trainer:
                 self.observer.log(stage.name, update + 1, stage.watch())
             if (update + 1) % self.save_every == 0:
                 self.save(stage, update + 1, optimizer)
+
+    def _update(
+        self, stage: Stage, optimizer: torch.optim.Optimizer, update: int
+    ) -> tuple[LossOutput, bool]:
+        """Learn once; return the loss, and whether its gradient was finite and so was followed."""
+        torch.manual_seed((stage.seed << 32) + update)  # of dropout, also in a resumed run
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate(update)
+        output = stage.loss(update)
+        optimizer.zero_grad(set_to_none=True)
+        output.loss.backward()
+        norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            optimizer.step()
+        return output, finite
 
     def save(self, stage: Stage, update: int, optimizer: torch.optim.Optimizer | None) -> None:
         """Write the run (model, optimiser, place) in one atomic step."""

@@ -129,31 +129,6 @@ def test_a_run_of_other_settings_is_refused(tmp_path: Path) -> None:
         Trainer(model, tmp_path / "run", Watch(), settings=begun | {"seed": 1, "rows": 32})
 
 
-@pytest.mark.parametrize("at", [3, 7])
-def test_ctrl_c_within_a_step_waits_for_its_end(tmp_path: Path, monkeypatch, at: int) -> None:
-    whole, trainer, stage = build(tmp_path / "whole", Watch())
-    trainer.run(stage)
-    step, steps = torch.optim.AdamW.step, []
-
-    def interrupted(self: torch.optim.AdamW) -> None:
-        steps.append(1)
-        step(self)
-        if len(steps) == at:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    _, trainer, stage = build(tmp_path / "cut", Watch())
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(torch.optim.AdamW, "step", interrupted)
-        trainer.run(stage)
-    signal.signal(signal.SIGINT, before)
-    watch = Watch()
-    again, trainer, stage = build(tmp_path / "cut", watch)
-    trainer.run(stage)
-    assert watch.starts == [("fit", 100, at)]
-    assert torch.equal(again.weight, whole.weight) and torch.equal(again.bias, whole.bias)
-
-
 def test_nan_stops_training_before_it_spreads(tmp_path: Path) -> None:
     model, trainer, _ = build(tmp_path / "run", Watch())
     before = model.weight.clone()
@@ -169,3 +144,59 @@ def test_nan_stops_training_before_it_spreads(tmp_path: Path) -> None:
 def test_a_stage_that_trains_nothing_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="0 parameters"):
         Stage("empty", 10, 0.1, lambda update: LossOutput(torch.zeros(()), {}), [])
+
+
+class Counting(nn.Linear):
+    """A layer that counts its calls in a buffer, and may be interrupted in one of them."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 1)
+        self.register_buffer("calls", torch.zeros(()))
+        self.stop_at = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if int(self.calls) == self.stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("at", [3, 7])
+@pytest.mark.parametrize("where", ["loss", "step"])
+def test_ctrl_c_within_an_update_waits_for_its_end(
+    tmp_path: Path, monkeypatch, at: int, where: str
+) -> None:
+    """Half an update is never saved: neither a step, nor what a forward pass keeps in a buffer."""
+
+    def build_counting(folder: Path, stop_at: int = 0) -> tuple[Counting, Trainer, Stage]:
+        torch.manual_seed(0)
+        model = Counting()
+        model.stop_at = stop_at
+        trainer = Trainer(model, folder, Watch(), save_every=10, log_every=10)
+
+        def loss(update: int) -> LossOutput:
+            x = torch.randn(16, 3, generator=torch.Generator().manual_seed(update))
+            return LossOutput((model(x) - x[:, :1]).square().mean(), {})
+
+        return model, trainer, Stage("fit", 20, 0.1, loss, list(model.parameters()))
+
+    whole, trainer, stage = build_counting(tmp_path / "whole")
+    trainer.run(stage)
+    step = torch.optim.AdamW.step
+    cut, trainer, stage = build_counting(tmp_path / "cut", at if where == "loss" else 0)
+
+    def interrupted(self: torch.optim.AdamW) -> None:
+        step(self)
+        if where == "step" and int(cut.calls) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(torch.optim.AdamW, "step", interrupted)
+        trainer.run(stage)
+    signal.signal(signal.SIGINT, before)
+    again, trainer, stage = build_counting(tmp_path / "cut")
+    assert int(again.calls) == at
+    trainer.run(stage)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name

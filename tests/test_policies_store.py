@@ -89,7 +89,7 @@ def test_a_crash_while_saving_leaves_the_old_policy_whole(policy: Path, monkeypa
     agent, _ = trained(PPO, steps=400)
 
     def full_disk(path: Path, content: dict) -> None:
-        raise WriteError("No space left on device")
+        raise WriteError(path, "No space left on device")
 
     monkeypatch.setattr(store, "write_json", full_disk)
     with pytest.raises(CheckpointError, match="No space left"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -177,8 +180,19 @@ def _control(config: DemoConfig, real_steps: int) -> Iterator[Any]:
     }
     command = [sys.executable, "-m", "worldgpt_env", "direct"]
     command += [part for option in options.items() for part in option]
+    prctl, us = ctypes.CDLL(None).prctl, os.getpid()
+
+    def end_with_us() -> None:
+        prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG: also when we are killed
+        if os.getppid() != us:
+            os._exit(1)
+
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=end_with_us,
     )
 
     def wait() -> None:

@@ -19,7 +19,7 @@ from ..checkpoint import MANIFEST, verify, write_folder
 from ..codecs.codec import MICRO_BATCH
 from ..errors import KnowledgeError
 from ..modalities import Modality
-from ..safe_io import write_json, write_tensors
+from ..safe_io import recover_folder, write_json, write_tensors
 from .contexts import Contexts
 from .facts import Facts
 from .keys import Keys, codec_sha256
@@ -262,6 +262,7 @@ class Knowledge:
             CheckpointError: a file is truncated or changed.
         """
         folder = Path(folder)
+        recover_folder(folder)
         if not (folder / MANIFEST).is_file() or not (folder / DESCRIPTION).is_file():
             raise KnowledgeError(
                 f"there is no knowledge at {folder}; build it: "
