@@ -140,7 +140,8 @@ class EpisodeCheck:
         """
         steps = len(episode)
         self._check_actions(episode.actions, steps, where)
-        self._check_observations(episode.observations, episode.present, steps, where)
+        present = _checked_presence(episode.present, episode.observations, steps + 1, where)
+        self._check_observations(episode.observations, present, steps, where)
         if np.isinf(episode.rewards).any():
             step = int(np.argmax(np.isinf(episode.rewards)))
             raise RecordingError(f"{where}: the reward of step {step} is infinite.")
