@@ -48,8 +48,7 @@ def info(model: str | Path | None = None, device: str = "cpu") -> dict[str, Any]
         "real_worlds": ", ".join(world_names()),
         "embedded_worlds": {name: f"{size / 1e6:.1f} MB" for name, size in sizes.items()},
         "same_dream_at_any_batch_size": {
-            str(name): _invariance(name, device)
-            for name in (sizes if model is None else [model])
+            str(name): _invariance(name, device) for name in (sizes if model is None else [model])
         },
     }
 
