@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from worldgpt_env.model import WorldGPT, batch_invariance, batch_invariant
 from worldgpt_env.model.batch_invariant import by_rows, matmul_rows, silu
 from worldgpt_env.model.checkpoint import embedded_worlds
-from worldgpt_env.model.invariance import broken_promise
+from worldgpt_env.model.invariance import FusedLlama, broken_promise
 from worldgpt_env.model.modalities import Modality
 from worldgpt_env.model.probe import Plans, Scheme
 
@@ -275,7 +275,7 @@ def test_a_broken_promise_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     def careless(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return matmul_rows(x, weight, bias) * (1 + len(x) * 1e-6)
 
-    monkeypatch.setattr("worldgpt_env.model.fused.matmul_rows", careless)
+    monkeypatch.setattr(sys.modules[FusedLlama.__module__], "matmul_rows", careless)
     report = batch_invariance(model)
     assert report.promised and not report.holds
     assert any("uncertainty" in name for name in report.differing)
