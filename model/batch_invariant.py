@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from .probe import Probes, Scheme
 
-PRODUCT = Scheme((4, 8, 16, 32, 64, 1), (1, 2, 3), 1024)
-ATTENTION = Scheme((1, 2, 4, 8, 16, 32, 64), (1, 2, 3), 1024)
+PRODUCT = Scheme((4, 8, 16, 32, 64, 1), (1, 2, 3, 16), 1024)
+ATTENTION = Scheme((1, 2, 4, 8, 16, 32, 64), (1, 2, 3, 16), 64)
 NETWORK = Scheme((16, 8, 4, 2, 1), (1,), 16)
 """For whole networks (codecs, reflector): few rows at once, as they need much memory a row."""
 
@@ -235,26 +235,23 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tens
 
 
 def silu(x: Tensor) -> Tensor:
-    """Return ``x sigmoid(x)``, a number's bits being its own.
+    """Return ``x sigmoid(x)`` of ``(..., width)``; a number's bits are its own.
 
-    The library takes two numbers a vector and another exponential for what is left at the end of a
-    run of memory; where runs end depends on the rows and the threads. Where something may be left,
-    an exponential is taken that is the same at any place.
+    The library computes whole vectors, and what is left at the end of a run of memory with another
+    exponential; where runs end depends on the rows and the threads. So all runs are made to end
+    with a vector, and where the width does not allow that, an exponential is taken that is the same
+    at any place.
     """
-    if torch.is_grad_enabled() or _in_whole_vectors(x):
+    if torch.is_grad_enabled() or not x.is_cpu:
         return nn.functional.silu(x)
-    return x / x.neg().exp_().add_(1)
-
-
-def _in_whole_vectors(x: Tensor) -> bool:
-    """Return whether every thread's run through ``x`` is a multiple of two vectors' numbers."""
-    if x.shape[-1] % VECTORS or not x.is_cpu:
-        return not x.is_cpu
-    count = x.numel()
-    if count <= GRAIN:
-        return True
+    width, count = x.shape[-1], x.numel()
+    if width % VECTORS:
+        return x / x.neg().exp_().add_(1)
     threads = min(torch.get_num_threads(), math.ceil(count / GRAIN))
-    return math.ceil(count / threads) % VECTORS == 0
+    if threads < 2 or math.ceil(count / threads) % VECTORS == 0:
+        return nn.functional.silu(x)
+    parts = x.reshape(-1, width).split(max(GRAIN // width, 1))  # a thread computes each
+    return torch.cat([nn.functional.silu(part) for part in parts]).view(x.shape)
 
 
 class Projection(nn.Module):

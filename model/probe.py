@@ -87,8 +87,8 @@ class Plans:
             return self.of(full, probe) * (rows // full) + rest
         if rows == self.unit:
             return (rows,)
-        row = _common(probe(rows))
-        if row is not None and torch.equal(row, self.reference):
+        computed = probe(rows)
+        if torch.equal(computed, self.reference.expand_as(computed)):
             return (rows,)
         units = math.ceil(rows / self.unit)
         if rows % self.unit:
@@ -99,7 +99,7 @@ class Plans:
 
 def _common(rows: Tensor) -> Tensor | None:
     """Return what all ``rows`` ``(n, ...)`` are, None if they differ."""
-    return rows[0].clone() if bool((rows == rows[:1]).all()) else None
+    return rows[0].clone() if torch.equal(rows, rows[:1].expand_as(rows)) else None
 
 
 class Probes:
