@@ -9,6 +9,7 @@
 #   make wheel    build dist/*.whl and dist/*.tar.gz
 #   make installed  the wheel in a fresh environment, used from another folder
 #   make long     the long learning tests and the long commands of the documentation
+#   make machines  the promise of equal bits under settings that stand in for other machines
 #   make faults   machines and disks that fail: hundreds of commands stopped by force, full disks
 #   make results  every figure of docs/results.md
 #   make pins     write constraints.txt from the environment as it is
@@ -26,7 +27,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 READY := $(VENV)/ready
 
-.PHONY: demo test check lint types wheel installed long faults results pins clean setup
+.PHONY: demo test check lint types wheel installed long faults machines results pins clean setup
 
 demo: $(READY)
 	$(PY) -m worldgpt_env demo
@@ -62,6 +63,9 @@ installed: wheel
 
 long: $(READY)
 	$(PY) -m pytest -m slow --timeout 0
+
+machines: $(READY)
+	PY=$(PY) bash docs/machines.sh
 
 faults: $(READY)
 	$(PY) -m pytest -m "slow or not slow" --timeout 0 -s tests/faults
