@@ -188,8 +188,8 @@ def _open_sealed(folder: Path) -> WorldNetFolder:
     except WorldNetError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        told = f"{type(error).__name__}: {one_line(error)}"
-        raise WorldNetError(f"{folder} is no WorldNet of this version ({told}).") from error
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise WorldNetError(f"{folder} is no WorldNet of this version ({reason}).") from error
     for name in (DESCRIPTION, REJECTED, *names):
         _verify(folder, name, entries)
     return WorldNetFolder(
