@@ -12,12 +12,13 @@ from worldgpt_env.model.checkpoint import MANIFEST
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.model.run_settings import check_settings, plain_settings
 from worldgpt_env.model.safe_io import RunLock, write_json
+from worldgpt_env.model.trainer import remove_saves
 
 from .collect import CollectConfig, collect
 from .evaluate import EvaluateConfig, evaluate
 from .imagination import DreamConfig, dream
 from .stopwatch import Stopwatch
-from .train import TrainConfig, train
+from .train import TrainConfig, run_of, train
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ def _train_config(config: DynaConfig, number: int) -> TrainConfig:
 def _learn(config: TrainConfig) -> dict[str, Any]:
     """Train the model of a round, unless it is there."""
     if (config.out / MANIFEST).is_file():
+        with RunLock(config.out), RunLock(run_of(config.out)):  # killed before it was tidied up
+            remove_saves(run_of(config.out) / "state")
         return dict(json.loads((config.out / "metrics.json").read_text()))
     return train(config)
 
@@ -178,6 +181,7 @@ def _judge(config: DynaConfig, folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_text())
         if all(found.get(name) == value for name, value in asked.items()):
             return dict(found)
-    figures = evaluate(EvaluateConfig(**asked))
-    write_json(path, figures)
+    with RunLock(path):
+        figures = evaluate(EvaluateConfig(**asked))
+        write_json(path, figures)
     return figures

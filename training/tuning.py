@@ -27,6 +27,7 @@ from worldgpt_env.start_states import StartStates
 from .histories import LONGEST, SHORTEST, Histories
 from .identity import identity_of
 from .observers import ProgressObserver
+from .train import run_of
 from .windows import EncodedRecording, WindowSampler, encode_recording
 from .worldnet.format.load import load_recording
 
@@ -95,7 +96,7 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
         ConfigurationError: the run that was cut had other settings.
         LockedError: another process tunes this model.
     """
-    run = config.out.parent / f"{config.out.name}.run"
+    run = run_of(config.out)
     with RunLock(config.out), RunLock(run), ProgressObserver(run / "tensorboard") as progress:
         return _tune(config, run, observer or progress)
 
