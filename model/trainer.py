@@ -201,8 +201,7 @@ class Trainer:
 
     def remove(self) -> None:
         """Remove the saves of a run whose result is safe elsewhere."""
-        remove_folder(self._older)
-        remove_folder(self.folder)
+        remove_saves(self.folder)
 
     def _resume(self) -> None:
         """Go on with the newer of the two saves, or with the older one if that is damaged."""
@@ -268,6 +267,12 @@ class Trainer:
             if progress[0]:
                 self.save(stage, progress[0], optimizer)
             raise
+
+
+def remove_saves(folder: Path) -> None:
+    """Remove the saves of a trainer of ``folder``."""
+    remove_folder(folder.with_name(f"{folder.name}.previous"))
+    remove_folder(folder)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:

@@ -18,7 +18,7 @@ from .collect import CollectConfig, collect
 from .imagination import DreamConfig, dream
 from .policy_evaluation import EvaluateConfig, evaluate
 from .stopwatch import Stopwatch
-from .train import TrainConfig, train
+from .train import TrainConfig, run_of, train
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,7 @@ def _judge(config: DynaConfig, folder: Path) -> dict[str, Any]:
         found = read_json(path, "Delete it to judge again.", figures=True)
         if all(found.get(name) == value for name, value in asked.items()):
             return dict(found)
-    figures = evaluate(EvaluateConfig(**asked))
-    write_json(path, figures)
+    with RunLock(path):
+        figures = evaluate(EvaluateConfig(**asked))
+        write_json(path, figures)
     return figures

@@ -46,9 +46,14 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
         ConfigurationError: the run that was cut had other settings.
         LockedError: another process trains this model.
     """
-    run = config.out.parent / f"{config.out.name}.run"
+    run = run_of(config.out)
     with RunLock(config.out), RunLock(run), ProgressObserver(run / "tensorboard") as progress:
         return _train(config, run, observer or progress)
+
+
+def run_of(out: Path) -> Path:
+    """Return the folder of the run that makes the model ``out``."""
+    return out.parent / f"{out.name}.run"
 
 
 def _train(config: TrainConfig, run: Path, observer: Observer) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def tune(config: TuneConfig, observer: Observer | None = None) -> dict[str, Any]
         ConfigurationError: the run that was cut had other settings.
         LockedError: another process tunes this model.
     """
-    run = config.out.parent / f"{config.out.name}.run"
+    run = run_of(config.out)
     with RunLock(config.out), RunLock(run), ProgressObserver(run / "tensorboard") as progress:
         return _tune(config, run, observer or progress)
 
