@@ -60,12 +60,12 @@ class ArrayCheck:
         """Return the check of a modality's observations; the dtype is exact."""
         dtypes, kind = frozenset((spec.dtype,)), f"dtype {spec.dtype}"
         if isinstance(spec, AudioSpec):
-            bounds = np.array((-1, 1), np.float32)
-            return cls(spec.shape, dtypes, kind, *bounds[:, None], "numbers from -1 to 1")
+            low, high = np.full(1, -1, np.float32), np.ones(1, np.float32)
+            return cls(spec.shape, dtypes, kind, low, high, "numbers from -1 to 1")
         if isinstance(spec, TextSpec):
             last = len(spec.vocabulary) - 1
-            bounds = np.array((0, last))
-            return cls(spec.shape, dtypes, kind, *bounds[:, None], f"word ids from 0 to {last}")
+            allowed = f"word ids from 0 to {last}"
+            return cls(spec.shape, dtypes, kind, np.zeros(1, np.int64), np.array([last]), allowed)
         if isinstance(spec, VectorSpec):
             return cls._of_ranges(dtypes, kind, spec.names, spec.low, spec.high)
         return cls(spec.shape, dtypes, kind)
@@ -98,8 +98,8 @@ class ArrayCheck:
         """Return the check of a vector of named numbers."""
         told = [f"{n} in [{a:g}, {b:g}]" for n, a, b in zip(labels, low, high, strict=True)]
         allowed = ", ".join(told[:4]) + (f" and {len(told) - 4} more" if len(told) > 4 else "")
-        bounds = np.array((low, high), np.float32)
-        return cls((len(labels),), dtypes, kind, *bounds, allowed, labels)
+        least, greatest = np.array(low, np.float32), np.array(high, np.float32)
+        return cls((len(labels),), dtypes, kind, least, greatest, allowed, labels)
 
     def one(self, array: Any) -> Misfit | None:
         """Return what does not fit of one observation or action ``(*shape)``; None if it fits."""
