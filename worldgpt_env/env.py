@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -370,3 +371,9 @@ def check_render_mode(mode: str | None, modes: RenderModes) -> None:
     """Refuse a render mode that is not in ``modes``."""
     if mode is not None and mode not in modes:
         raise RenderModeError(f"render_mode is {shown(mode)}; use one of {[*modes]}, or None.")
+
+
+# __new__ takes anything and would hide which arguments there are
+_signature = inspect.signature(WorldGPTEnv.__init__)
+_signature = _signature.replace(parameters=[*_signature.parameters.values()][1:])
+WorldGPTEnv.__signature__ = _signature  # type: ignore[attr-defined]
