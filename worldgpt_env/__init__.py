@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 
 from ._version import __version__
-from .forking import protect_children
 
 if TYPE_CHECKING:
     from worldgpt_env.model import WorldGPT, WorldGPTConfig
@@ -83,6 +82,8 @@ if importlib.util.find_spec("worldgpt_env.model") is None:
         f"worldgpt_env at {Path(__file__).parent} is a checkout that is not installed in place: "
         f"type `pip install -e {Path(__file__).parent.parent}`, or use it from another folder."
     )
+
+from .forking import protect_children  # noqa: E402  # there is none before it is installed
 
 protect_children()
 gymnasium.register(
