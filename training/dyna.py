@@ -18,7 +18,7 @@ from .collect import CollectConfig, collect
 from .imagination import DreamConfig, dream
 from .policy_evaluation import EvaluateConfig, evaluate
 from .stopwatch import Stopwatch
-from .train import TrainConfig, run_of, train
+from .train import TrainConfig, train
 
 
 @dataclass(frozen=True)

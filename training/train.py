@@ -30,7 +30,7 @@ from .encoding import encode_part, encode_recording
 from .objectives import train_dynamics
 from .observers import ProgressObserver
 from .recording import Recording
-from .train_config import TrainConfig
+from .train_config import TrainConfig, run_of
 from .validation import Validation
 from .windows import WindowSampler, has, sample_moments
 from .worldnet.format.load import load_recording
@@ -49,11 +49,6 @@ def train(config: TrainConfig, observer: Observer | None = None) -> dict[str, An
     run = run_of(config.out)
     with RunLock(config.out), RunLock(run), ProgressObserver(run / "tensorboard") as progress:
         return _train(config, run, observer or progress)
-
-
-def run_of(out: Path) -> Path:
-    """Return the folder of the run that makes the model ``out``."""
-    return out.parent / f"{out.name}.run"
 
 
 def _train(config: TrainConfig, run: Path, observer: Observer) -> dict[str, Any]:

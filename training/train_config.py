@@ -164,3 +164,8 @@ class TrainConfig:
         """Return which combination each update learns."""
         without = [Combination.parse(name) for name in self.without]
         return Curriculum(modalities, self.schedule, without, self.seed)
+
+
+def run_of(out: Path) -> Path:
+    """Return the folder of the run that makes the model ``out``."""
+    return out.parent / f"{out.name}.run"

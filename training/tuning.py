@@ -31,6 +31,7 @@ from .encoding import encode_recording
 from .histories import LONGEST, SHORTEST, Histories
 from .identity import identity_of
 from .observers import ProgressObserver
+from .train_config import run_of
 from .windows import WindowSampler
 from .worldnet.format.load import load_recording
 
