@@ -12,13 +12,15 @@ from worldgpt_env.model.checkpoint import MANIFEST
 from worldgpt_env.model.run_settings import check_settings, plain_settings
 from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.safe_json import read_json
+from worldgpt_env.model.trainer import remove_saves
 from worldgpt_env.worlds import make_world
 
 from .collect import CollectConfig, collect
 from .imagination import DreamConfig, dream
 from .policy_evaluation import EvaluateConfig, evaluate
 from .stopwatch import Stopwatch
-from .train import TrainConfig, train
+from .train import train
+from .train_config import TrainConfig, run_of
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ def _dream_config(config: DynaConfig, number: int) -> DreamConfig:
 def _learn(config: TrainConfig) -> dict[str, Any]:
     """Train the model of a round, unless it is there."""
     if (config.out / MANIFEST).is_file():
+        with RunLock(config.out), RunLock(run_of(config.out)):  # killed before it was tidied up
+            remove_saves(run_of(config.out) / "state")
         return read_json(config.out / "metrics.json", figures=True)
     return train(config)
 
