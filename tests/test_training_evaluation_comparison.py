@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ def test_curves_end_rise_and_differ(tmp_path: Path) -> None:
 
 def test_curves_of_a_resumed_run_count_the_last_value(tmp_path: Path) -> None:
     log(tmp_path, [3.0, 2.0])
+    time.sleep(1.1)  # files of events are named, and so read in order, by the second
     with SummaryWriter(str(tmp_path / "tensorboard"), filename_suffix=".again") as writer:
         writer.add_scalar("dynamics/held_out/single_same", 1.0, 10)
     curve = read_curves(tmp_path)["single_same"]

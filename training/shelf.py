@@ -232,7 +232,8 @@ class Shelf:
                 if before.get(key) != self.settings.get(key)
             }
             told = ", ".join(
-                f"{shorten(key)} {shorten(a, 200)}, not {shorten(b, 200)}"
+                f"{key if key in self.settings else shorten(key)} "
+                f"{shorten(a, 200)}, not {shorten(b, 200)}"
                 for key, (a, b) in sorted(differing.items())
             )
             raise RecordingError(
