@@ -21,6 +21,8 @@ ATTENTION = Scheme((1, 2, 4, 8, 16, 32, 64), (1, 2, 3, 16), 64)
 NETWORK = Scheme((16, 8, 4, 2, 1), (1,), 16)
 """For whole networks (codecs, reflector): few rows at once, as they need much memory a row."""
 
+COARSE = Scheme((16, 8, 4, 2, 1), (1,), 16, fixed=True)
+"""For networks in bfloat16, whose rounding hides from a probe most of what differs: one size."""
 
 KNOWN_NOISE = 1 << 20
 """Numbers that are kept for probes; a larger weight is probed as it is."""
@@ -42,26 +44,30 @@ def by_rows(
     name: Hashable,
     owner: object = None,
     scheme: Scheme = NETWORK,
+    finish: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Apply ``function`` to ``inputs``; every row has the same bits whatever stands beside it.
 
     On other devices than a CPU nothing is probed: the parts all have ``scheme.most`` rows.
 
     Args:
-        function: of tensors ``(rows, ...)``, a row of its result depending on that row alone.
+        function: of tensors ``(rows, ...)``, a row of its result depending on that row alone. It
+            neither rounds nor cuts, as this would hide from the probe what differs.
         inputs: ``(rows, ...)`` each.
         name: of the function, among those of its owner.
         owner: whose weights the function reads; None for a function without weights.
         scheme: the numbers of rows that are tried.
+        finish: is applied to what ``function`` gives: rounds or cuts it, number by number.
     """
     rows = len(inputs[0])
+    whole = function if finish is None else lambda *part: finish(function(*part))
     if rows == 0:
-        return function(*inputs)
+        return whole(*inputs)
     if inputs[0].is_cpu:
         sizes = _sizes(function, inputs, name, owner, scheme)
     else:
         sizes = (scheme.most,) * math.ceil(rows / scheme.most)
-    return _in_parts(function, inputs, sizes)
+    return _in_parts(whole, inputs, sizes)
 
 
 def _sizes(
@@ -100,17 +106,18 @@ def _in_parts(
 
 
 def _example(rows: Tensor) -> Tensor:
-    """Return a row ``(1, ...)`` of the shape and kind of ``rows``: noise, where any number may be.
+    """Return a row ``(1, ...)`` of noise, of the shape and kind of ``rows``; of a mask, its first.
 
-    Real rows may be zeros, for which all kernels agree. Codes and masks are taken as they are, as
-    they only choose among weights.
+    Real rows may be zeros, for which all kernels agree.
     """
     row = rows[:1]
+    if rows.dtype == torch.bool:
+        return row.clone()
+    noise = _probed.numbers(row.numel()).view_as(row)
     if rows.is_floating_point():
-        return _probed.numbers(row.numel()).view_as(row).to(rows.dtype)
-    if rows.dtype == torch.uint8:
-        return ((_probed.numbers(row.numel()) + 1) * 127).view_as(row).to(rows.dtype)
-    return row.clone()
+        return noise.to(rows.dtype)
+    top = 255 if rows.dtype == torch.uint8 else int(rows.max())  # codes up to those that there are
+    return ((noise + 1) / 2 * (top + 1)).clamp(0, top).to(rows.dtype)
 
 
 # functions --------------------------------------------------------------------------------------

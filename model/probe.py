@@ -33,11 +33,13 @@ class Scheme:
         units: rows that the reference may be computed with; the first that agrees is taken.
         multiples: of the unit that must agree with it.
         most: rows that are computed at once.
+        fixed: nothing but the unit is computed at once.
     """
 
     units: tuple[int, ...]
     multiples: tuple[int, ...]
     most: int
+    fixed: bool = False
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Plans:
             are padded to its next multiple.
         reference: the bits of a row.
         most: rows that are computed at once.
+        fixed: nothing but the unit is.
         example: the rows that were given, ``(1, ...)`` each, where the probe needs real ones.
         sizes: per number of rows, the parts they are computed in; the last one may be padded.
     """
@@ -56,6 +59,7 @@ class Plans:
     unit: int
     reference: Tensor
     most: int
+    fixed: bool = False
     example: tuple[Tensor, ...] = ()
     sizes: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
@@ -64,15 +68,19 @@ class Plans:
         """Choose the unit and compute the reference."""
         known: dict[int, Tensor | None] = {}
         for unit in scheme.units:
-            for count in (unit * n for n in scheme.multiples):
+            counts = [unit * n for n in scheme.multiples]
+            for count in counts:
                 if count not in known:
                     known[count] = _common(probe(count))
                 reference, row = known[unit], known[count]
                 if reference is None or row is None or not torch.equal(row, reference):
                     break
             else:
-                return cls(unit, known[unit], scheme.most)  # type: ignore[arg-type]
-        return cls(1, probe(1)[0].clone(), scheme.most)  # a row by itself is always like itself
+                plans = cls(unit, known[unit], scheme.most, scheme.fixed)  # type: ignore[arg-type]
+                plans.sizes |= {n: (n,) for n in counts if n <= scheme.most and not scheme.fixed}
+                return plans
+        row = probe(1)[0].clone()  # a row by itself is always like itself
+        return cls(1, row, scheme.most, scheme.fixed)
 
     def of(self, rows: int, probe: Probe) -> tuple[int, ...]:
         """Return the sizes of the parts that ``rows`` rows are computed in."""
@@ -81,6 +89,8 @@ class Plans:
         return self.sizes[rows]
 
     def _find(self, rows: int, probe: Probe) -> tuple[int, ...]:
+        if self.fixed:
+            return (self.unit,) * math.ceil(rows / self.unit)
         if rows > self.most:
             full = max(self.most // self.unit, 1) * self.unit
             rest = self.of(rows % full, probe) if rows % full else ()

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import children
 import pytest
-from tiny_world import TinyWorld
+from tiny_world import TinyWorld, build_model
 from toy_worlds import CorridorWorld
 
 from worldgpt_env.model import safe_io
+from worldgpt_env.model.checkpoint import embedded_worlds
 from worldgpt_env.model.errors import CheckpointError
 from worldgpt_env.policies.store import read_policy
 from worldgpt_env.training import imagination
@@ -66,6 +67,24 @@ def test_info_names_versions_worlds_and_device(tmp_path: Path, capsys) -> None:
     told = json.loads((tmp_path / "info.json").read_text())
     assert told["versions"]["gymnasium"] in capsys.readouterr().out
     assert "doorkey" in told["real_worlds"] and told["device"]
+    for world in embedded_worlds():
+        measured = told["same_dream_at_any_batch_size"][world]
+        assert measured["1 thread"] == "yes, measured on this cpu"
+
+
+def test_info_says_of_a_model_what_it_promises_here(
+    tiny_folder: str, tmp_path: Path, capsys
+) -> None:
+    backbone = {"model_type": "qwen2", "hidden_size": 32, "intermediate_size": 64}
+    backbone |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    foreign = tmp_path / "foreign"
+    build_model(backbone={**backbone, "vocab_size": 2}).save_pretrained(foreign)
+    for model, said in ((tiny_folder, "yes, measured"), (foreign, "not promised, as its language")):
+        assert run("info", "--model", model, "--json", tmp_path / "info.json") == 0
+        told = json.loads((tmp_path / "info.json").read_text())["same_dream_at_any_batch_size"]
+        assert list(told) == [str(model)]
+        assert all(sentence.startswith(said) for sentence in told[str(model)].values())
+        assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 DISTRIBUTIONS = (
@@ -13,12 +13,22 @@ DISTRIBUTIONS = (
 )
 
 
-def info(model: str | Path | None = None, device: str = "cpu") -> dict[str, Any]:
-    """Describe this installation and machine.
+@dataclass(frozen=True)
+class InfoConfig:
+    """What ``worldgpt info`` measures.
 
-    Args:
-        model: whose rows are measured; by default every embedded world's.
+    Attributes:
+        model: whose rows are measured, an embedded world or a folder; every embedded world's by
+            default.
         device: where they are measured.
+    """
+
+    model: str | None = None
+    device: str = "cpu"
+
+
+def info(config: InfoConfig) -> dict[str, Any]:
+    """Describe this installation and machine.
 
     Returns:
         ``versions``, ``device``, ``real_worlds``, ``embedded_worlds`` with sizes, and
@@ -48,12 +58,13 @@ def info(model: str | Path | None = None, device: str = "cpu") -> dict[str, Any]
         "real_worlds": ", ".join(world_names()),
         "embedded_worlds": {name: f"{size / 1e6:.1f} MB" for name, size in sizes.items()},
         "same_dream_at_any_batch_size": {
-            str(name): _invariance(name, device) for name in (sizes if model is None else [model])
+            name: _invariance(name, config.device)
+            for name in (sizes if config.model is None else [config.model])
         },
     }
 
 
-def _invariance(model: str | Path, device: str) -> dict[str, str]:
+def _invariance(model: str, device: str) -> dict[str, str]:
     """Return what a model promises of its rows on ``device``, and what was measured."""
     import torch
 

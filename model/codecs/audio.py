@@ -151,13 +151,20 @@ class AudioCodec(Codec):
                 "the sound has samples that are not finite or outside [-1, 1]; divide 16-bit "
                 "samples by 32768."
             )
-        return by_rows(self._encode, [raw], "encode", self)
+        return by_rows(self._read, [raw], "read", self, finish=self.fsq.quantise)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """Return sounds ``(B, S, channels)`` float32 in [-1, 1] of ``codes`` ``(B, C, G)``."""
         self.check_codes(codes)
-        return by_rows(self._decode, [codes], "decode", self)
+        features = by_rows(self._draw, [codes], "draw", self)
+        return by_rows(
+            self.spectrum.synthesise,
+            [features],
+            "synthesise",
+            self,
+            finish=lambda x: x.clamp(-1, 1),
+        )
 
     def latent(self, codes: Tensor) -> Tensor:
         """Return the FSQ values ``(B, C*G)`` of ``codes`` ``(B, C, G)``."""
@@ -183,17 +190,13 @@ class AudioCodec(Codec):
             "side_error_of_mean": float(_mean_or_zero(still[:, 1:])),
         }
 
-    def _encode(self, raw: Tensor) -> Tensor:
-        """Encode one micro-batch."""
+    def _read(self, raw: Tensor) -> Tensor:
+        """Return what is quantised, ``(B, C, G)``, of sounds ``(B, S, channels)``."""
         target = (self.spectrum.features(raw) - self.mean) / self.scale
-        return self.fsq.codes(self.encoder(self._in_time(target)).transpose(1, 2))
-
-    def _decode(self, codes: Tensor) -> Tensor:
-        """Decode one micro-batch."""
-        return self.spectrum.synthesise(self._draw(codes))
+        return self.fsq.standardise(self.encoder(self._in_time(target)).transpose(1, 2))
 
     def _draw(self, codes: Tensor) -> Tensor:
-        """Return the features of one micro-batch of codes."""
+        """Return the features ``(B, channels, T, bands)`` of ``codes`` ``(B, C, G)``."""
         return self._decode_values(self.fsq.values(codes)) * self.scale + self.mean
 
     def _in_time(self, features: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..batch_invariant import by_rows
+from ..batch_invariant import COARSE, by_rows
 from ..bounds import check_fields
 from ..errors import ConfigurationError
 from ..modalities import ImageSpec, VideoSpec
@@ -172,13 +172,13 @@ class CellCodec(Codec):
     def encode(self, raw: Tensor) -> Tensor:
         """Return the codes ``(B, C, G)`` of ``raw`` ``(B, *shape)`` uint8; same row, same bits."""
         self.check_raw(raw)
-        return by_rows(self._encode, [raw], "encode", self)
+        return by_rows(self._read, [raw], "read", self, finish=self.fsq.quantise)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """Return pictures ``(B, *shape)`` uint8 of codes ``(B, C, G)``; same row, same bits."""
         self.check_codes(codes)
-        return by_rows(self._decode, [codes], "decode", self)
+        return by_rows(self._draw, [codes], "draw", self, COARSE, self._finish)
 
     def latent(self, codes: Tensor) -> Tensor:
         """Return the FSQ values ``(B, C*G)`` of ``codes`` ``(B, C, G)``."""
@@ -225,14 +225,19 @@ class CellCodec(Codec):
         """Return normalised cells ``(B, C, P)`` as the encoder sees them."""
         return cells
 
-    def _encode(self, raw: Tensor) -> Tensor:
-        """Encode one micro-batch, in full precision so that rounding is the same everywhere."""
-        return self.fsq.codes(self.encoder(self._view(self._normalise(self._cut(raw)))))
+    def _read(self, raw: Tensor) -> Tensor:
+        """Return what is quantised, in full precision so that rounding is the same everywhere."""
+        seen = self._view(self._normalise(self._cut(raw)))
+        return self.fsq.standardise(self.encoder(seen))  # (B, C, G)
 
-    def _decode(self, codes: Tensor) -> Tensor:
-        """Decode one micro-batch."""
+    def _draw(self, codes: Tensor) -> Tensor:
+        """Return the pixels ``(B, C, P)`` of ``codes``, less those of the median frame."""
         with torch.autocast(codes.device.type, torch.bfloat16):
-            drawn = self.decoder(self.fsq.values(codes))
+            drawn: Tensor = self.decoder(self.fsq.values(codes))
+        return drawn
+
+    def _finish(self, drawn: Tensor) -> Tensor:
+        """Return pictures ``(B, *shape)`` uint8 of drawn pixels ``(B, C, P)``."""
         cells = (drawn.float() * 255 + self.median).round_().clamp_(0, 255).to(torch.uint8)
         return self._join(cells)
 

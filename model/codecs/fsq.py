@@ -34,17 +34,25 @@ class FSQ(nn.Module):
         return bounded + (values - bounded).detach()
 
     def codes(self, features: Tensor) -> Tensor:
-        """Return the codes ``(B, C, G)`` int64 of ``features``, by the running statistics.
+        """Return the codes ``(B, C, G)`` int64 of ``features``, by the running statistics."""
+        return self.quantise(self.standardise(features))
 
-        They are compared with the borders of the levels instead of bounded and rounded: the same
-        codes, but no function whose last bit depends on the place of a number in memory.
-        """
+    def standardise(self, features: Tensor) -> Tensor:
+        """Return ``features`` ``(B, C, G)`` less their running mean, in running deviations."""
         norm = self.normalise
         flat = functional.batch_norm(
             features.float().flatten(1), norm.running_mean, norm.running_var, eps=norm.eps
         )
+        return flat.view_as(features)
+
+    def quantise(self, standard: Tensor) -> Tensor:
+        """Return the codes ``(B, C, G)`` int64 of standardised features.
+
+        They are compared with the borders of the levels instead of bounded and rounded: the same
+        codes, but no function whose last bit depends on the place of a number in memory.
+        """
         borders = [math.atanh((2 * k + 1) / (self.levels - 1) - 1) for k in range(self.levels - 1)]
-        return torch.bucketize(flat, flat.new_tensor(borders)).view_as(features)
+        return torch.bucketize(standard, standard.new_tensor(borders))
 
     def values(self, codes: Tensor) -> Tensor:
         """Return the float32 values in [-1, 1] of integer ``codes`` of any shape."""

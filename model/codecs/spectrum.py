@@ -64,6 +64,15 @@ class Spectrum(nn.Module):
 
     def synthesise(self, features: Tensor) -> Tensor:
         """Return the sound ``(B, S, channels)`` float32 of ``features``, cut to [-1, 1]."""
+        return self.cut(self.render(features))
+
+    @staticmethod
+    def cut(sound: Tensor) -> Tensor:
+        """Return ``sound`` of any shape, cut to [-1, 1]."""
+        return sound.clamp(-1.0, 1.0)
+
+    def render(self, features: Tensor) -> Tensor:
+        """Return the sound ``(B, S, channels)`` float32 of ``features``, as loud as it is."""
         logs = torch.einsum("ck,bktm->bctm", self.unmix, features)
         target = (torch.exp(logs.clamp(max=0.0)) - FLOOR).clamp(min=0.0)  # (B, channels, T, bands)
         noise = self._transform(self.noise)  # (T, F)
@@ -74,7 +83,7 @@ class Spectrum(nn.Module):
             energy = self._energies(self._transform(sound))
             gain = gain * torch.sqrt((target + 1e-9) / (energy + 1e-9)).clamp(0.25, 4.0)
             sound = self._add_up(gain, pieces)
-        return sound.clamp(-1.0, 1.0).transpose(1, 2)  # (B, S, channels)
+        return sound.transpose(1, 2)  # (B, S, channels)
 
     def _transform(self, sound: Tensor) -> Tensor:
         """Return the spectra ``(..., T, F)`` complex of ``sound`` ``(..., S)``."""

@@ -68,5 +68,10 @@ COMMANDS: dict[str, Command] = {
         "SpeedConfig",
         {"memory": READING},
     ),
-    "info": Command("print versions, worlds and devices", "info.info", light=True),
+    "info": Command(
+        "print versions, worlds, devices, and where a dream is the same at any batch size",
+        "info.info",
+        "InfoConfig",
+        light=True,
+    ),
 }
