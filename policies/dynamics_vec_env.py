@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,13 @@ from torch import Tensor
 
 from worldgpt_env.errors import ResetNeededError
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.vector_dynamics import ActionEncoder, VectorDynamics
+from worldgpt_env.model.vector_dynamics import ActionEncoder, VectorDynamics, VectorStep
 from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
+
+NEIGHBOURS = 3
+"""A state is as new as its third nearest among those visited is far."""
+MOST_COMPARED = 4096
+"""Visited states that are compared with, evenly spread over the recording."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,10 @@ class Dream:
         visited: ``(N, D)`` states of the recording, where half of the dreams begin.
         initial: ``(M, D)`` first states of real episodes, where the others begin.
         reward_scale: every reward is divided by it.
-        curious: the reward is the disagreement of the members, in units of its mean over what was
-            visited and at most 5, instead of the world's reward.
-        usual_disagreement: that mean.
+        discount: of the agent.
+        worst_reward: that a step may bring outside of what was recorded.
+        curious: the reward is how new the next state is, instead of the world's reward.
+        usual_novelty: the mean over what was visited, which is a curious reward of 1.
     """
 
     dynamics: VectorDynamics
@@ -38,12 +44,41 @@ class Dream:
     visited: Tensor
     initial: Tensor
     reward_scale: float = 1.0
+    discount: float = 0.99
+    worst_reward: float = 0.0
     curious: bool = False
-    usual_disagreement: float = 1.0
+    usual_novelty: float = 1.0
 
-    def curiosity(self, states: Tensor, actions: Tensor) -> Tensor:
-        """Return the reward of a curious agent, ``(B,)``."""
-        return (self.dynamics.disagreement(states, actions) / self.usual_disagreement).clamp(max=5)
+    def step(self, states: Tensor, actions: Tensor, generator: torch.Generator) -> VectorStep:
+        """Imagine a step of ``B`` rows as the agent learns from it.
+
+        A dream that leaves what was recorded ends there, with the worst that may follow: nothing
+        is known of what is outside, and an agent that may expect good of it goes there
+        (pessimism after MOReL, arXiv 2005.05951). A curious agent may.
+        """
+        step = imagine_rows(self.imaginer, states, actions, generator)
+        if self.curious:
+            return replace(step, rewards=self.curiosity(step.next_states))
+        worst = self.discount * self.worst_reward / (1 - self.discount)
+        rewards = step.rewards + worst * (step.outside & ~step.terminated)
+        return replace(
+            step, rewards=rewards / self.reward_scale, terminated=step.terminated | step.outside
+        )
+
+    def curiosity(self, states: Tensor) -> Tensor:
+        """Return the reward of a curious agent that comes to ``states``, ``(B,)``."""
+        return (self.novelty(states) / self.usual_novelty).clamp(max=5)
+
+    def novelty(self, states: Tensor) -> Tensor:
+        """Return the distance of ``states`` to the nearest that were visited, ``(B,)``."""
+        scale = self.dynamics.scaling.state
+        visited = self.visited
+        if len(visited) > MOST_COMPARED:
+            visited = visited[torch.linspace(0, len(visited) - 1, MOST_COMPARED).long()]
+        known = scale(visited)
+        parts = [torch.cdist(part, known) for part in scale(states).split(1024)]
+        nearest = min(NEIGHBOURS, len(known))
+        return torch.cat([part.kthvalue(nearest).values for part in parts])
 
 
 class DynamicsVecEnv(VecEnv):
@@ -107,10 +142,8 @@ class DynamicsVecEnv(VecEnv):
         if self._actions is None:
             raise ResetNeededError("step_wait() came before step_async().")
         dream, actions = self.dream, self.encoder(self._actions)
-        step = imagine_rows(dream.imaginer, self._states, actions, self._generator)
-        rewards = step.rewards / dream.reward_scale
-        if dream.curious:
-            rewards = dream.curiosity(self._states, actions)
+        step = dream.step(self._states, actions, self._generator)
+        rewards = step.rewards
         self._returns += rewards
         self._ages += 1
         cut = (self._ages >= self.horizon) & ~step.terminated

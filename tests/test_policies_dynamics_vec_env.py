@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from worldgpt_env.model.vector_dynamics import (
 )
 from worldgpt_env.policies.branch_replay import BranchReplay, Steps
 from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
+from worldgpt_env.training.numeric.candidates import dream_return
 
 SPACE = spaces.Dict(vector=spaces.Box(-np.inf, np.inf, (1,), np.float32))
 END = 1.0
@@ -84,11 +87,40 @@ def test_the_same_seed_gives_the_same_dream(dream: Dream) -> None:
     assert np.array_equal(*runs)
 
 
-def test_the_curious_are_paid_for_what_the_members_do_not_know(dream: Dream) -> None:
-    states, actions = torch.tensor([[0.0], [40.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
-    known, unknown = dream.curiosity(states, actions).tolist()
-    assert unknown > known
-    assert dream.curiosity(states * 1e4, actions).max() <= 5
+def test_the_curious_are_paid_for_states_far_from_those_visited(dream: Dream) -> None:
+    visited = torch.linspace(-1, 1, 9000)[:, None]
+    curious = replace(dream, visited=visited, curious=True)
+    curious = replace(curious, usual_novelty=float(curious.novelty(visited).mean()))
+    known, beside, far = curious.curiosity(torch.tensor([[0.0], [1.001], [40.0]])).tolist()
+    assert known < 1.5 and known < beside < far == 5
+
+
+def test_a_dream_that_leaves_what_was_recorded_ends_with_the_worst(dream: Dream) -> None:
+    cautious = replace(dream, discount=0.9, worst_reward=-2.0)
+    edge = torch.tensor([[0.0], [-1.3]])  # recorded: -1.1 to 1.1, and a tenth of that beyond
+    left = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    step = cautious.step(edge, left, torch.Generator().manual_seed(0))
+    assert step.outside.tolist() == step.terminated.tolist() == [False, True]
+    np.testing.assert_allclose(step.rewards, [0, -2.0 * 0.9 / 0.1 / 2], atol=0.05)
+    step = replace(cautious, curious=True).step(edge, left, torch.Generator().manual_seed(0))
+    assert step.outside[1] and not step.terminated.any()  # the curious may go there
+
+
+class Always:
+    """A policy that knows one action."""
+
+    def __init__(self, action: int) -> None:
+        self.action = action
+
+    def predict(self, seen: dict[str, np.ndarray], deterministic: bool) -> tuple[np.ndarray, None]:
+        return np.full(len(seen["vector"]), self.action), None
+
+
+def test_a_whole_dream_that_leaves_what_was_recorded_is_no_success(dream: Dream) -> None:
+    dream, env = replace(dream, worst_reward=-1.0), make_env(dream)
+    right, left = (dream_return(Always(n), env, dream, 100, seed=0) for n in (1, 0))
+    assert right == pytest.approx(5, abs=0.1)  # the goal, three steps away
+    assert left == pytest.approx(-(100 - 21), abs=2)  # from .75 to -1.3 in 21 steps, then the worst
 
 
 def test_no_dream_no_step() -> None:

@@ -59,11 +59,13 @@ class VectorStep:
         next_states: ``(B, D)`` float32.
         rewards: ``(B,)`` float32.
         terminated: ``(B,)`` bool.
+        outside: ``(B,)`` bool, the step would leave what was recorded; ``next_states`` stop there.
     """
 
     next_states: Tensor
     rewards: Tensor
     terminated: Tensor
+    outside: Tensor
 
 
 class VectorDynamics(nn.Module):
@@ -141,13 +143,13 @@ class VectorDynamics(nn.Module):
         if generator is not None:
             noise = torch.randn(mean.shape, generator=generator)
             mean = mean + torch.exp(0.5 * log_variance) * noise
-        following = self.scaling.moved(states, mean)
+        following, outside = self.scaling.moved(states, mean)
         consequence = self.consequence(states, actions, following)
         terminated = torch.zeros(states.shape[:-1], dtype=torch.bool)
         if self.has_ends:
             terminated = self.end_logits(consequence) > 0
         reward = self.scaling.raw_reward(self.scaled_reward(consequence, terminated), terminated)
-        return VectorStep(following, reward, terminated)
+        return VectorStep(following, reward, terminated, outside)
 
     @torch.no_grad()
     def disagreement(self, states: Tensor, actions: Tensor) -> Tensor:
@@ -187,4 +189,5 @@ def imagine_rows(
         step.next_states.reshape(each * members, -1)[:rows],
         step.rewards.reshape(-1)[:rows],
         step.terminated.reshape(-1)[:rows],
+        step.outside.reshape(-1)[:rows],
     )

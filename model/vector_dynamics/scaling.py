@@ -69,10 +69,15 @@ class Scaling(nn.Module):
         changes = (next_states - states - self.change_mean) / self.change_spread
         return changes.masked_fill(self.constant, 0.0)
 
-    def moved(self, states: Tensor, change: Tensor) -> Tensor:
-        """Return the states after a scaled ``change``, inside the bounds of what was seen."""
+    def moved(self, states: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the states after a scaled ``change``, and which of them would leave the bounds.
+
+        Those stop at the border of what was seen.
+        """
         step = (change * self.change_spread + self.change_mean).masked_fill(self.constant, 0.0)
-        return torch.minimum(torch.maximum(states + step, self.low), self.high)
+        free = states + step
+        held = torch.minimum(torch.maximum(free, self.low), self.high)
+        return held, (held != free).any(-1)
 
     def reward(self, rewards: Tensor, terminated: Tensor) -> Tensor:
         """Return scaled rewards; those paid at an end have a scale of their own."""

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.vector_dynamics import VectorTransitions
-from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
 from worldgpt_env.policies.branch_replay import BranchReplay, Steps
 from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
 from worldgpt_env.policies.standardised import StandardisedExtractor, set_scale
@@ -226,12 +225,9 @@ class DreamAgent:
         actor: Any = self.algorithm.policy.actor
         for _ in range(recipe.branch_length):
             actions = actor({"vector": states}, deterministic=False)
-            step = imagine_rows(dream.imaginer, states, actions, generator)
-            rewards = step.rewards / dream.reward_scale
-            if dream.curious:
-                rewards = dream.curiosity(states, actions)
+            step = dream.step(states, actions, generator)
             ends = step.terminated.float()
-            steps.append(Steps(states, actions, step.next_states, ends, rewards))
+            steps.append(Steps(states, actions, step.next_states, ends, step.rewards))
             states = step.next_states[~step.terminated]
             if not len(states):
                 break
@@ -248,7 +244,7 @@ def _real_steps(dream: Dream, data: VectorTransitions) -> Steps:
     """Return the real steps as SAC learns from them in ``dream``."""
     rewards = data.rewards / dream.reward_scale
     if dream.curious:
-        rewards = dream.curiosity(data.states, data.actions)
+        rewards = dream.curiosity(data.next_states)
     return Steps(data.states, data.actions, data.next_states, data.terminated.float(), rewards)
 
 

@@ -43,16 +43,19 @@ def dream_return(
     """Return the mean return of whole dreams from first states of episodes, most likely actions.
 
     Dreams are as long as episodes of the world may be: a shorter one cannot tell who falls late.
+    One that leaves what was recorded ends there, and every step that is left brings the worst.
     """
     generator = torch.Generator().manual_seed(seed)
     begin = torch.randint(len(dream.initial), (DREAMS,), generator=generator)
     states, returns = dream.initial[begin], torch.zeros(DREAMS)
     going = torch.ones(DREAMS, dtype=torch.bool)
-    for _ in range(limit):
+    for age in range(1, limit + 1):
         actions, _ = algorithm.predict({"vector": states.numpy()}, deterministic=True)
         step = imagine_rows(dream.imaginer, states, env.encoder(actions), generator)
         returns += step.rewards * going
-        going &= ~step.terminated
+        lost = going & step.outside & ~step.terminated
+        returns += lost * (limit - age) * dream.worst_reward
+        going &= ~(step.terminated | step.outside)
         states = step.next_states
         if not going.any():
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,16 +141,19 @@ class Run:
         return trained, best
 
     def _dream_of(self, data: VectorTransitions, curious: bool) -> Dream:
-        usual = self.dynamics.disagreement(data.states, data.actions).mean()
-        return Dream(
+        lowest = float(data.rewards.min())
+        agent = self.explorer if curious else self.agent
+        dream = Dream(
             self.dynamics,
             self.dynamics.imaginer(),
             data.states,
             data.states[data.first],
             reward_scale=self.recipe.reward_scale(data, discount_for(self.limit)),
+            discount=agent.algorithm.gamma,
+            worst_reward=min(lowest, 0.0) if self.dynamics.has_ends else lowest,
             curious=curious,
-            usual_disagreement=max(float(usual), 1e-12),
         )
+        return replace(dream, usual_novelty=max(float(dream.novelty(data.states).mean()), 1e-12))
 
     def _judge(self, best: Candidate) -> dict[str, Any]:
         with acting_as(self.agent.algorithm, best.policy):
