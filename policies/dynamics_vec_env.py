@@ -35,8 +35,8 @@ class Dream:
         reward_scale: every reward is divided by it.
         discount: of the agent.
         worst_reward: that a step may bring outside of what was recorded.
-        curious: the reward is how new the next state is, instead of the world's reward.
-        usual_novelty: the mean over what was visited, which is a curious reward of 1.
+        curious: the reward is what is new to the dynamics, instead of the world's reward.
+        usual: the mean disagreement and novelty of what was recorded, which are each worth 1.
     """
 
     dynamics: VectorDynamics
@@ -47,7 +47,7 @@ class Dream:
     discount: float = 0.99
     worst_reward: float = 0.0
     curious: bool = False
-    usual_novelty: float = 1.0
+    usual: tuple[float, float] = (1.0, 1.0)
 
     def step(self, states: Tensor, actions: Tensor, generator: torch.Generator) -> VectorStep:
         """Imagine a step of ``B`` rows as the agent learns from it.
@@ -58,16 +58,22 @@ class Dream:
         """
         step = imagine_rows(self.imaginer, states, actions, generator)
         if self.curious:
-            return replace(step, rewards=self.curiosity(step.next_states))
+            return replace(step, rewards=self.curiosity(states, actions, step.next_states))
         worst = self.discount * self.worst_reward / (1 - self.discount)
         rewards = step.rewards + worst * (step.outside & ~step.terminated)
         return replace(
             step, rewards=rewards / self.reward_scale, terminated=step.terminated | step.outside
         )
 
-    def curiosity(self, states: Tensor) -> Tensor:
-        """Return the reward of a curious agent that comes to ``states``, ``(B,)``."""
-        return (self.novelty(states) / self.usual_novelty).clamp(max=5)
+    def curiosity(self, states: Tensor, actions: Tensor, next_states: Tensor) -> Tensor:
+        """Return the reward of a curious agent, ``(B,)``: half for each of two, at most 5.
+
+        The members' disagreement finds what is hard to predict (Plan2Explore, arXiv 2005.05960). In
+        a smooth world nothing is, and how far the next state lies from all others takes over.
+        """
+        disagreement = self.dynamics.disagreement(states, actions) / self.usual[0]
+        novelty = self.novelty(next_states) / self.usual[1]
+        return (disagreement.clamp(max=5) + novelty.clamp(max=5)) / 2
 
     def novelty(self, states: Tensor) -> Tensor:
         """Return the distance of ``states`` to the nearest that were visited, ``(B,)``."""

@@ -89,10 +89,14 @@ def test_the_same_seed_gives_the_same_dream(dream: Dream) -> None:
 
 def test_the_curious_are_paid_for_states_far_from_those_visited(dream: Dream) -> None:
     visited = torch.linspace(-1, 1, 9000)[:, None]
-    curious = replace(dream, visited=visited, curious=True)
-    curious = replace(curious, usual_novelty=float(curious.novelty(visited).mean()))
-    known, beside, far = curious.curiosity(torch.tensor([[0.0], [1.001], [40.0]])).tolist()
-    assert known < 1.5 and known < beside < far == 5
+    novelty = replace(dream, visited=visited).novelty
+    usual = float(novelty(visited).mean())
+    known, beside, far = (novelty(torch.tensor([[0.0], [1.001], [40.0]])) / usual).tolist()
+    assert known < 1.5 and known < beside < far and far > 5
+    states, right = torch.tensor([[0.0], [40.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    curious = replace(dream, visited=visited, usual=(0.01, usual))
+    known, far = curious.curiosity(states, right, states).tolist()
+    assert known < far <= 5
 
 
 def test_a_dream_that_leaves_what_was_recorded_ends_with_the_worst(dream: Dream) -> None:

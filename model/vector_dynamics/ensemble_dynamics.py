@@ -81,13 +81,20 @@ class VectorDynamics(nn.Module):
         state: how many numbers a state has.
         action: length of an encoded action.
         config: the size.
+        bounds: ``(D,)`` lowest and highest of each number, infinite where there is none.
     """
 
     elites: Tensor
     end_shift: Tensor
     has_ends: Tensor
 
-    def __init__(self, state: int, action: int, config: VectorDynamicsConfig | None = None) -> None:
+    def __init__(
+        self,
+        state: int,
+        action: int,
+        config: VectorDynamicsConfig | None = None,
+        bounds: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         """Build the networks with random weights; :func:`~.fitting.fit` learns them."""
         super().__init__()
         self.config = config or VectorDynamicsConfig()
@@ -97,7 +104,7 @@ class VectorDynamics(nn.Module):
         self.change = kind(members, state, action, 2 * state, width, self.config.layers)
         self.end = ensemble_mlp(members, 2 * state + action, self.config.end_width, 1, 2)
         self.reward = ensemble_mlp(members, 2 * state + action, self.config.end_width, 2, 2)
-        self.scaling = Scaling(state)
+        self.scaling = Scaling(state, *(bounds or ()))
         self.register_buffer("elites", torch.arange(self.config.elites))
         self.register_buffer("end_shift", torch.zeros(()))
         self.register_buffer("has_ends", torch.zeros((), dtype=torch.bool))

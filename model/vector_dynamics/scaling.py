@@ -19,6 +19,9 @@ class Scaling(nn.Module):
 
     A number that never changed in the recording (a target that stands still for an episode) has no
     spread to be scaled by: it is ``constant`` and predicted to stay as it is.
+
+    Numbers stay between ``low`` and ``high``: the world's own bounds ``least`` and ``most``, or
+    what was recorded and a tenth of its range beyond, where that is closer.
     """
 
     mean: Tensor
@@ -28,12 +31,17 @@ class Scaling(nn.Module):
     constant: Tensor
     low: Tensor
     high: Tensor
+    least: Tensor
+    most: Tensor
     reward_mean: Tensor
     reward_spread: Tensor
 
-    def __init__(self, size: int) -> None:
-        """Start with nothing scaled; :meth:`fit` sets everything."""
+    def __init__(self, size: int, least: Tensor | None = None, most: Tensor | None = None) -> None:
+        """Start with nothing scaled; :meth:`fit` sets everything but the world's bounds."""
         super().__init__()
+        endless = torch.full((size,), torch.inf)
+        self.register_buffer("least", -endless if least is None else least.clone())
+        self.register_buffer("most", endless if most is None else most.clone())
         for name in ("mean", "change_mean", "low", "high"):
             self.register_buffer(name, torch.zeros(size))
         for name in ("spread", "change_spread"):
@@ -43,7 +51,7 @@ class Scaling(nn.Module):
         self.register_buffer("reward_spread", torch.ones(2))
 
     def fit(self, data: VectorTransitions) -> None:
-        """Take means, spreads and bounds from ``data``; bounds get a tenth of the range beyond."""
+        """Take means, spreads and bounds from ``data``."""
         states, following = data.states.double(), data.next_states.double()
         both = torch.cat([states, following])
         changes = following - states
@@ -53,8 +61,8 @@ class Scaling(nn.Module):
         self.change_mean.copy_(changes.mean(0))
         self.change_spread.copy_(_spread(changes))
         low, high = both.amin(0), both.amax(0)
-        self.low.copy_(low - 0.1 * (high - low))
-        self.high.copy_(high + 0.1 * (high - low))
+        self.low.copy_(torch.maximum(low - 0.1 * (high - low), self.least))
+        self.high.copy_(torch.minimum(high + 0.1 * (high - low), self.most))
         for kind, rows in enumerate((~data.terminated, data.terminated)):
             rewards = data.rewards[rows].double()
             self.reward_mean[kind] = rewards.mean() if len(rewards) else 0.0
@@ -70,14 +78,15 @@ class Scaling(nn.Module):
         return changes.masked_fill(self.constant, 0.0)
 
     def moved(self, states: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the states after a scaled ``change``, and which of them would leave the bounds.
+        """Return the states after a scaled ``change``, and which would leave what was recorded.
 
-        Those stop at the border of what was seen.
+        Those stop at its border. The world's own bounds hold a state too, and nothing is left.
         """
         step = (change * self.change_spread + self.change_mean).masked_fill(self.constant, 0.0)
         free = states + step
-        held = torch.minimum(torch.maximum(free, self.low), self.high)
-        return held, (held != free).any(-1)
+        left = (free < self.low) & (self.low > self.least)
+        left |= (free > self.high) & (self.high < self.most)
+        return torch.minimum(torch.maximum(free, self.low), self.high), left.any(-1)
 
     def reward(self, rewards: Tensor, terminated: Tensor) -> Tensor:
         """Return scaled rewards; those paid at an end have a scale of their own."""

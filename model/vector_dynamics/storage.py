@@ -47,6 +47,8 @@ def read_dynamics(folder: Path) -> VectorDynamics:
         range(config.members)
     ):
         raise CheckpointError(f"{folder / WEIGHTS} names members that are not there. {CURE}")
+    for name in ("scaling.least", "scaling.most"):  # the first models had no bounds of the world
+        tensors.setdefault(name, dynamics.state_dict()[name])
     own = {name: tensor for name, tensor in dynamics.state_dict().items() if name != "elites"}
     if {name: tensor.shape for name, tensor in tensors.items()} != {
         name: tensor.shape for name, tensor in own.items()

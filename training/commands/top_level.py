@@ -57,6 +57,13 @@ COMMANDS: dict[str, Command] = {
         "AloneConfig",
         {"world": WORLD},
     ),
+    "benchmark": Command(
+        "real returns by real steps: agents from the dream beside agents without one; "
+        "repeat to go on",
+        "benchmark.benchmark.benchmark",
+        "BenchmarkConfig",
+        table="benchmark.scores.report",
+    ),
     "direct": Command(
         "train the same agent in the real world instead: the control of a dream",
         "direct.train_directly",

@@ -20,6 +20,12 @@ from worldgpt_env.policies.branch_replay import BranchReplay, Steps
 from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
 from worldgpt_env.policies.standardised import StandardisedExtractor, set_scale
 
+LEAST_DISCOUNT, MOST_DISCOUNT = 0.98, 0.999
+PARTS = 10
+"""Parts of a round's training; after each of them SAC's branches are imagined anew."""
+LAST_ROUND = 2.0
+"""Times as much training as in other rounds: what is kept at the end may take its time."""
+
 
 @dataclass(frozen=True)
 class PpoRecipe:
@@ -92,11 +98,13 @@ class SacRecipe:
         """Return what rewards are divided by."""
         return _rms(data.rewards.double()) / self.typical_reward
 
+    def updates(self, round_steps: int, scale: float = 1.0) -> int:
+        """Return the gradient steps of a round of ``round_steps`` real steps."""
+        wanted = max(self.least_updates, round(self.updates_per_step * round_steps))
+        return PARTS * max(1, round(scale * wanted / PARTS))
+
 
 Recipe = PpoRecipe | SacRecipe
-LEAST_DISCOUNT, MOST_DISCOUNT = 0.98, 0.999
-PARTS = 10
-"""Parts of a round's training; after each of them SAC's branches are imagined anew."""
 
 
 def recipe_for(space: spaces.Space, settings: dict[str, Any] | None = None) -> Recipe:
@@ -167,8 +175,8 @@ class DreamAgent:
         self.env.dream_of(dream, seed)
         if isinstance(self.recipe, PpoRecipe):
             return self._learn_ppo(self.recipe, scale, after_part)
-        updates = max(self.recipe.least_updates, round(self.recipe.updates_per_step * round_steps))
-        return self._learn_sac(self.recipe, dream, data, scale * updates, seed, after_part)
+        updates = self.recipe.updates(round_steps, scale)
+        return self._learn_sac(self.recipe, dream, data, updates, seed, after_part)
 
     def _learn_ppo(
         self, recipe: PpoRecipe, scale: float, after_part: Callable[[int], None]
@@ -194,7 +202,7 @@ class DreamAgent:
         recipe: SacRecipe,
         dream: Dream,
         data: VectorTransitions,
-        total: float,
+        total: int,
         seed: int,
         after_part: Callable[[int], None],
     ) -> dict[str, float]:
@@ -202,14 +210,14 @@ class DreamAgent:
         replay = BranchReplay(recipe.real_share, seed + 1)
         replay.real = _real_steps(dream, data)
         self.algorithm.replay_buffer = replay  # type: ignore[attr-defined]
-        updates = max(1, round(total / PARTS))
+        updates = total // PARTS
         imagined: list[Steps] = []
         for part in range(PARTS):
             imagined += self._branches(recipe, dream, data, generator)
             replay.imagined = Steps.joined(imagined)
             self.algorithm.train(gradient_steps=updates, batch_size=recipe.batch_size)  # type: ignore[attr-defined]
             after_part(part)
-        return {"imagined_steps": sum(len(part) for part in imagined), "updates": updates * PARTS}
+        return {"imagined_steps": sum(len(part) for part in imagined), "updates": total}
 
     @torch.no_grad()
     def _branches(
@@ -244,7 +252,7 @@ def _real_steps(dream: Dream, data: VectorTransitions) -> Steps:
     """Return the real steps as SAC learns from them in ``dream``."""
     rewards = data.rewards / dream.reward_scale
     if dream.curious:
-        rewards = dream.curiosity(data.next_states)
+        rewards = dream.curiosity(data.states, data.actions, data.next_states)
     return Steps(data.states, data.actions, data.next_states, data.terminated.float(), rewards)
 
 

@@ -10,8 +10,10 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
+from tqdm import tqdm
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.policies.standardised import StandardisedExtractor, set_scale
@@ -36,6 +38,8 @@ class AloneConfig:
         algo: ``"ppo"``, ``"dqn"`` or ``"sac"``; by default SAC for box actions, else PPO.
         updates_per_step: gradient steps per real step, of SAC and DQN; a control of Dyna has as
             many as that.
+        judged_at: real steps after which the agent is judged; at the end it always is. PPO comes
+            to them with its next whole rollout.
         episodes: real episodes that judge the agent.
         seed: of everything.
     """
@@ -44,6 +48,7 @@ class AloneConfig:
     real_steps: int = 5_000
     algo: str = ""
     updates_per_step: int = 1
+    judged_at: tuple[int, ...] = ()
     episodes: int = 20
     seed: int = 0
 
@@ -52,6 +57,11 @@ class AloneConfig:
         for name in ("real_steps", "updates_per_step", "episodes"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        outside = [count for count in self.judged_at if not 0 < count <= self.real_steps]
+        if outside:
+            raise ConfigurationError(
+                f"judged_at has {outside[0]}; use numbers from 1 to {self.real_steps}."
+            )
         if self.algo and self.algo not in ALGORITHMS:
             raise ConfigurationError(f"algo is {self.algo!r}; use {', '.join(ALGORITHMS)}.")
 
@@ -60,7 +70,8 @@ def train_alone(config: AloneConfig) -> dict[str, Any]:
     """Train Stable-Baselines3's agent in the real world alone and judge it as Dyna's is.
 
     Returns:
-        ``world``, ``algo``, ``real_steps``, ``judgement``, ``seconds`` and ``cpu_seconds``.
+        ``world``, ``algo``, ``real_steps``, ``rounds`` (``real_steps``, ``cpu_seconds`` and
+        ``judgement`` each time), the last ``judgement``, ``seconds`` and ``cpu_seconds``.
 
     Raises:
         ConfigurationError: the world is none of numbers, or the agent not for its actions.
@@ -77,15 +88,61 @@ def train_alone(config: AloneConfig) -> dict[str, Any]:
         raise ConfigurationError(f"{name} cannot act in {world.action_space}; leave --algo out.")
     algorithm = _build(name, world, config)
     set_scale(algorithm, *_scale(config.world, config.seed))
-    algorithm.learn(config.real_steps)
+    judge = JudgeCallback(config)
+    with tqdm(total=config.real_steps, desc=f"alone {config.world}", disable=None) as judge.bar:
+        algorithm.learn(config.real_steps, callback=judge)
+    judge.judge()
     world.close()
     return {
         "world": config.world,
         "algo": name,
         "real_steps": int(algorithm.num_timesteps),
-        "judgement": judge_policy(algorithm, lambda: make_world(config.world), config.episodes),
+        "rounds": judge.rounds,
+        "judgement": judge.rounds[-1]["judgement"],
         **watch.figures(),
     }
+
+
+class JudgeCallback(BaseCallback):
+    """Judges the agent when it has lived the real steps that were asked for.
+
+    Attributes:
+        rounds: what was found so far.
+        bar: shows the real steps.
+    """
+
+    def __init__(self, config: AloneConfig) -> None:
+        """Judge as ``config`` says."""
+        super().__init__()
+        self.rounds: list[dict[str, Any]] = []
+        self.bar: tqdm = tqdm(disable=True)
+        self._config, self._left = config, sorted(set(config.judged_at))
+        self._watch = Stopwatch()
+
+    def judge(self) -> None:
+        """Let the agent live whole episodes; the global random numbers go on as if it had not."""
+        config, steps = self._config, int(self.model.num_timesteps)
+        if self.rounds and self.rounds[-1]["real_steps"] == steps:
+            return
+        spent = self._watch.figures()["cpu_seconds"]
+        judgement = judge_policy(self.model, lambda: make_world(config.world), config.episodes)
+        self.rounds.append({"real_steps": steps, "cpu_seconds": spent, "judgement": judgement})
+
+    def _on_step(self) -> bool:
+        """Off-policy agents learn between steps, PPO between rollouts."""
+        self.bar.update()
+        if not isinstance(self.model, PPO):
+            self._judge_what_is_due()
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._judge_what_is_due()
+
+    def _judge_what_is_due(self) -> None:
+        due = [count for count in self._left if count <= self.model.num_timesteps]
+        if due:
+            self._left = self._left[len(due) :]
+            self.judge()
 
 
 def _scale(name: str, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from worldgpt_env.model.modalities import Modality, VectorSpec
+from worldgpt_env.model.modalities import UNBOUNDED, Modality, VectorSpec
 from worldgpt_env.model.vector_dynamics import (
     ActionEncoder,
     FitConfig,
@@ -25,7 +26,7 @@ from worldgpt_env.policies.store import save_policy
 from worldgpt_env.worlds import GymWorld, World, make_world
 
 from .agent_state import acting_as, load_agent, save_agent
-from .agents import PARTS, DreamAgent, PpoRecipe, discount_for, recipe_for
+from .agents import LAST_ROUND, PARTS, DreamAgent, PpoRecipe, discount_for, recipe_for
 from .candidates import Candidate, PolicyCandidates
 from .config import NumericDynaConfig
 from .experience import RealSteps, StepRecorder
@@ -52,9 +53,13 @@ class Run:
         assert isinstance(world, GymWorld)
         self.limit = world.time_limit or LONG
         self.encoder = ActionEncoder(world.action_spec)
-        size = int(np.prod(world.observation_space["vector"].shape or ()))
+        spec = world.specs[Modality.VECTOR]
+        assert isinstance(spec, VectorSpec)
         self.dynamics = VectorDynamics(
-            size, self.encoder.width, VectorDynamicsConfig(backbone=config.backbone)
+            len(spec.names),
+            self.encoder.width,
+            VectorDynamicsConfig(backbone=config.backbone),
+            _bounds(spec),
         )
         self.recipe = recipe_for(world.action_space, dict(config.agent))
         self.agent = self._agent(world, curious=False)
@@ -128,7 +133,9 @@ class Run:
                 self.candidates.add(self.agent.algorithm, f"{number}.{part}")
 
         steps, seed = self.lengths[number], self._seed_of(number, 2)
-        trained = self.agent.learn(dream, data, steps, 2.0 if last else 1.0, seed, after_part)
+        trained = self.agent.learn(
+            dream, data, steps, LAST_ROUND if last else 1.0, seed, after_part
+        )
         self.candidates.add(self.agent.algorithm, f"{number}.{PARTS - 1}")
         if self.explores(number) and not last:
             seed = self._seed_of(number, 3)
@@ -153,7 +160,11 @@ class Run:
             worst_reward=min(lowest, 0.0) if self.dynamics.has_ends else lowest,
             curious=curious,
         )
-        return replace(dream, usual_novelty=max(float(dream.novelty(data.states).mean()), 1e-12))
+        disagreement = self.dynamics.disagreement(data.states, data.actions)
+        known = (disagreement, dream.novelty(data.states))
+        least = 1e-12  # of what is known by heart
+        usual = [max(float(values.mean()), least) for values in known]
+        return replace(dream, usual=(usual[0], usual[1]))
 
     def _judge(self, best: Candidate) -> dict[str, Any]:
         with acting_as(self.agent.algorithm, best.policy):
@@ -228,3 +239,10 @@ class Run:
         seed = self._seed_of(number, 0)
         torch.manual_seed(seed)
         np.random.seed(seed)
+
+
+def _bounds(spec: VectorSpec) -> tuple[Tensor, Tensor]:
+    """Return the lowest and highest of each number, ``(D,)`` each, infinite where there is none."""
+    low, high = torch.tensor(spec.low), torch.tensor(spec.high)
+    low = torch.where(low > -UNBOUNDED, low, -torch.inf)
+    return low, torch.where(high < UNBOUNDED, high, torch.inf)
