@@ -13,6 +13,7 @@ if __name__ == "policies":
 
 if TYPE_CHECKING:
     from .baselines import ConstantPolicy, RandomPolicy
+    from .dyna_callback import DynaCallback
     from .extractors import LatentExtractor, MultimodalExtractor
     from .latent_vec_env import LatentVecEnv
     from .memory_vec_env import MemoryVecEnv
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ConstantPolicy": "baselines",
+    "DynaCallback": "dyna_callback",
     "ImaginedVecEnv": "vec_env",
     "LatentExtractor": "extractors",
     "LatentVecEnv": "latent_vec_env",
@@ -34,6 +36,7 @@ _HOME = {
 
 __all__ = [
     "ConstantPolicy",
+    "DynaCallback",
     "ImaginedVecEnv",
     "LatentExtractor",
     "LatentVecEnv",

@@ -20,7 +20,8 @@ from worldgpt_env.model.vector_dynamics import (
     fit,
 )
 from worldgpt_env.policies.branch_replay import BranchReplay, Steps
-from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
+from worldgpt_env.policies.dream import Dream
+from worldgpt_env.policies.dynamics_vec_env import DynamicsVecEnv
 from worldgpt_env.training.numeric.candidates import dream_return
 
 SPACE = spaces.Dict(vector=spaces.Box(-np.inf, np.inf, (1,), np.float32))

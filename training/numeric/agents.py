@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.vector_dynamics import VectorTransitions
 from worldgpt_env.policies.branch_replay import BranchReplay, Steps
-from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
+from worldgpt_env.policies.dream import Dream
+from worldgpt_env.policies.dynamics_vec_env import DynamicsVecEnv
 from worldgpt_env.policies.standardised import StandardisedExtractor, set_scale
 
 LEAST_DISCOUNT, MOST_DISCOUNT = 0.98, 0.999

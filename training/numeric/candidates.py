@@ -12,7 +12,8 @@ from worldgpt_env.model.checkpoint import CURE
 from worldgpt_env.model.safe_io import write_tensors
 from worldgpt_env.model.safe_tensors import read_tensors_and_texts
 from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
-from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
+from worldgpt_env.policies.dream import Dream
+from worldgpt_env.policies.dynamics_vec_env import DynamicsVecEnv
 
 from .agent_state import Policy, acting_as, policy_tensors
 

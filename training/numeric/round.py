@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from worldgpt_env.model.vector_dynamics import (
     fit,
 )
 from worldgpt_env.model.vector_dynamics.world_model import VectorWorldModel
-from worldgpt_env.policies.dynamics_vec_env import Dream, DynamicsVecEnv
+from worldgpt_env.policies.dream import Dream
+from worldgpt_env.policies.dynamics_vec_env import DynamicsVecEnv
 from worldgpt_env.policies.store import save_policy
 from worldgpt_env.worlds import GymWorld, World, make_world
 
@@ -148,23 +148,9 @@ class Run:
         return trained, best
 
     def _dream_of(self, data: VectorTransitions, curious: bool) -> Dream:
-        lowest = float(data.rewards.min())
         agent = self.explorer if curious else self.agent
-        dream = Dream(
-            self.dynamics,
-            self.dynamics.imaginer(),
-            data.states,
-            data.states[data.first],
-            reward_scale=self.recipe.reward_scale(data, discount_for(self.limit)),
-            discount=agent.algorithm.gamma,
-            worst_reward=min(lowest, 0.0) if self.dynamics.has_ends else lowest,
-            curious=curious,
-        )
-        disagreement = self.dynamics.disagreement(data.states, data.actions)
-        known = (disagreement, dream.novelty(data.states))
-        least = 1e-12  # of what is known by heart
-        usual = [max(float(values.mean()), least) for values in known]
-        return replace(dream, usual=(usual[0], usual[1]))
+        scale = self.recipe.reward_scale(data, discount_for(self.limit))
+        return Dream.of(self.dynamics, data, agent.algorithm.gamma, scale, curious)
 
     def _judge(self, best: Candidate) -> dict[str, Any]:
         with acting_as(self.agent.algorithm, best.policy):
