@@ -211,3 +211,24 @@ def test_a_full_disk_is_one_sentence_too(monkeypatch, tmp_path, capsys) -> None:
 
     monkeypatch.setattr(imagination, "dream", broken)
     assert run("dream", "--out", tmp_path / "x") == 2
+
+
+WORLDS = """
+import gymnasium as gym
+from gymnasium.envs.classic_control import CartPoleEnv
+gym.register("TestImportedPole-v0", entry_point=CartPoleEnv, max_episode_steps=20)
+"""
+
+
+def test_a_module_that_registers_worlds_is_imported(tmp_path: Path, monkeypatch, capsys) -> None:
+    (tmp_path / "poles_of_mine.py").write_text(WORLDS)
+    (tmp_path / "broken_poles.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [part for part in sys.path if part])
+    command = ["collect", "--env", "TestImportedPole-v0", "--steps", "30", "--out", "recording"]
+    assert run(*command) == 2 and "TestImportedPole" in capsys.readouterr().err
+    assert run(*command, "--import", "poles_of_mine") == 0
+    assert run(*command, "--import", "pole_of_mine") == 2
+    assert "--import pole_of_mine: No module named 'pole_of_mine'" in capsys.readouterr().err
+    assert run(*command, "--import", "broken_poles") == 2
+    assert "fails with ZeroDivisionError" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[..., Figures] = options.pop("command")
     path, threads, light = (options.pop(name) for name in ("json", "threads", "light"))
     try:
+        for module in options.pop("modules", []):
+            _import(module)
         if path is not None:
             _check_target(path)
         with _stopped_by_signals(), _locked(path):
@@ -63,6 +66,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(sentence: str) -> None:
     with suppress(OSError):  # the terminal may be gone
         print(sentence, file=sys.stderr)
+
+
+def _import(module: str) -> None:
+    """Import what registers worlds, from here as ``python -m`` would.
+
+    Raises:
+        ConfigurationError: there is no such module, or it fails.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"--import {module}: {error}; name a module, as my_worlds for my_worlds.py here."
+        ) from error
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"--import {module}: the module fails with {told}") from error
 
 
 def _check_target(path: Path) -> None:

@@ -97,6 +97,14 @@ def add_commands(commands: Any, table: Mapping[str, Command]) -> dict[str, LateP
         parser.add_argument(
             "--threads", type=int, default=1, help="of torch; 1 is fastest when small"
         )
+        parser.add_argument(
+            "--import",
+            dest="modules",
+            action="append",
+            default=[],
+            metavar="MODULE",
+            help="a Python module that registers worlds or environments; may be repeated",
+        )
         parser.set_defaults(command=command.run, light=command.light)
         parser.fill = command.add_arguments
         parsers[name] = parser
