@@ -13,6 +13,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
 
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.modalities import UNBOUNDED
 from worldgpt_env.model.vector_dynamics import (
     ActionEncoder,
     FitConfig,
@@ -119,9 +120,12 @@ class DynaCallback(BaseCallback):
             )
         self._encoder = ActionEncoder(action_spec(model.action_space))
         if self.world is None:
-            bounds = tuple(torch.from_numpy(np.float32(b)) for b in (space.low, space.high))
+            low, high = (
+                torch.from_numpy(np.float32(bound)).clamp(-UNBOUNDED, UNBOUNDED)
+                for bound in (space.low, space.high)
+            )
             self.world = VectorDynamics(
-                space.shape[0], self._encoder.width, self._size, (bounds[0], bounds[1])
+                space.shape[0], self._encoder.width, self._size, (low, high)
             )
         buffer = model.replay_buffer
         if type(buffer) is not ReplayBuffer or buffer.optimize_memory_usage:

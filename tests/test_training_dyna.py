@@ -1,5 +1,6 @@
 """Dyna: rounds build on each other, and a stopped run repeats nothing."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.policies.store import read_policy
 from worldgpt_env.training import dyna as dyna_module
+from worldgpt_env.training.cli import main
 from worldgpt_env.training.dyna import DynaConfig, dyna
 from worldgpt_env.training.recording import Recording
 from worldgpt_env.training.tables import dyna_table
@@ -80,3 +82,20 @@ def test_impossible_settings_are_refused(tmp_path) -> None:
         DynaConfig(tmp_path, "corridor", rounds=0)
     with pytest.raises(ConfigurationError, match="episodes"):
         DynaConfig(tmp_path, "corridor", episodes=-1)
+
+
+def test_any_gymnasium_environment_by_its_id_and_real_steps(tmp_path: Path, capsys) -> None:
+    pytest.importorskip("minigrid")
+    found = tmp_path / "found.json"
+    command = ["dyna", "--env", "MiniGrid-Empty-5x5-v0", "--out", str(tmp_path / "run")]
+    tiny = ["--rounds", "3", "--preset", "tiny", "--updates", "10", "--dream-steps", "128"]
+    tiny += ["--train", "codec_updates=5", "rows=16", "--dream", "num_envs=4"]
+    tiny += ["--episodes", "1", "--json", str(found)]
+    assert main([*command, *tiny, "--real-steps", "2"]) == 2
+    assert "real_steps is 2, fewer than the 3 rounds" in capsys.readouterr().err
+    assert main([*command, *tiny, "--real-steps", "250", "--first-updates", "3"]) == 2
+    assert "--first-updates cannot be used" in capsys.readouterr().err
+    assert main([*command, *tiny, "--real-steps", "250"]) == 0
+    told = json.loads(found.read_text())
+    assert [part["real_steps"] for part in told["rounds"]] == [84, 167, 250]
+    assert 0 <= told["rounds"][-1]["judgement"]["return"] <= 1

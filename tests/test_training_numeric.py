@@ -161,7 +161,10 @@ def test_what_cannot_be_done_is_one_sentence(
     out = ["--out", str(tmp_path / "run")]
     for arguments, said in (
         (["--env", "CartPol-v1"], "did you mean CartPole-v1"),
-        (["--env", "CartPole-v1", "--rounds", "3"], "--rounds cannot be used with --env"),
+        (
+            ["--env", "CartPole-v1", "--rounds", "3"],
+            "--rounds cannot be used in a world of numbers",
+        ),
         (["--env", "CartPole-v1", "--agent", "speed=3"], "no setting speed"),
         (["--env", "CartPole-v1", "--real-steps", "3"], "20 are the least"),
         ([], "give either --env ID"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model.bounds import COUNT, EPISODES, STEPS, check_fields, from_fields
 from worldgpt_env.model.checkpoint import MANIFEST
+from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.run_settings import check_settings, plain_settings
 from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.safe_json import read_json
@@ -32,6 +34,7 @@ class DynaConfig:
         world: name of the real world.
         rounds: how many; the first records random actions.
         steps_per_round: real steps recorded in each round.
+        real_steps: in all, shared out evenly among the rounds, in place of ``steps_per_round``.
         epsilon: share of random actions in recordings by a policy.
         preset: size of the world model.
         updates: optimiser steps of the first model; the preset's own number by default.
@@ -50,6 +53,7 @@ class DynaConfig:
     world: str
     rounds: int = 3
     steps_per_round: int = 10_000
+    real_steps: int | None = None
     epsilon: float = 0.1
     preset: str = "small"
     updates: int | None = None
@@ -67,25 +71,37 @@ class DynaConfig:
             self,
             rounds=COUNT,
             steps_per_round=STEPS,
+            real_steps=STEPS,
             dream_steps=STEPS,
             updates=COUNT,
             round_updates=COUNT,
             epsilon=(0, 1),
             episodes=(0, EPISODES),
         )
+        if self.real_steps is not None and self.real_steps < self.rounds:
+            raise ConfigurationError(
+                f"real_steps is {self.real_steps}, fewer than the {self.rounds} rounds; use more."
+            )
         _train_config(self, 0), _dream_config(self, 0)  # refuse what they do not understand
 
     def folder(self, number: int) -> Path:
         """Return the folder of round ``number``."""
         return self.out / f"round-{number}"
 
+    def steps_of(self, number: int) -> int:
+        """Return the real steps that round ``number`` records."""
+        if self.real_steps is None:
+            return self.steps_per_round
+        each = self.real_steps // self.rounds
+        return each if number else self.real_steps - each * (self.rounds - 1)
+
 
 def dyna(config: DynaConfig) -> dict[str, Any]:
     """Run all rounds; the same call goes on where the last one stopped.
 
     Returns:
-        ``rounds``: per round the figures of recording, model, dream and judgement; ``real_steps``
-        in all, ``seconds`` and ``cpu_seconds`` of this call.
+        ``rounds``: per round ``real_steps`` in all so far and the figures of recording, model,
+        dream and judgement; ``real_steps`` in all, ``seconds`` and ``cpu_seconds`` of this call.
 
     Raises:
         ConfigurationError: ``out`` holds rounds with other settings.
@@ -96,10 +112,12 @@ def dyna(config: DynaConfig) -> dict[str, Any]:
     with RunLock(config.out):
         _begin(config)
         rounds = [run_round(config, number) for number in range(config.rounds)]
+    counts = accumulate(figures["recording"]["steps"] for figures in rounds)
+    rounds = [{"real_steps": n} | figures for n, figures in zip(counts, rounds, strict=True)]
     return {
         "world": config.world,
         "rounds": rounds,
-        "real_steps": sum(figures["recording"]["steps"] for figures in rounds),
+        "real_steps": rounds[-1]["real_steps"],
         **watch.figures(),
     }
 
@@ -108,8 +126,9 @@ def _begin(config: DynaConfig) -> None:
     """Write down the settings of the rounds, or compare them to those of the call before."""
     path = config.out / "dyna.json"
     settings = asdict(config)
-    for free in ("out", "rounds", "episodes"):
-        del settings[free]
+    free = ["out", "episodes"]
+    free += ["real_steps", "rounds"] if config.real_steps is None else ["steps_per_round"]
+    settings = {name: value for name, value in settings.items() if name not in free}
     if path.is_file():
         cure = "Nobody knows how these rounds were made: choose another --out."
         check_settings(config.out, read_json(path, cure), settings)
@@ -134,7 +153,7 @@ def _collect_config(config: DynaConfig, number: int) -> CollectConfig:
     last = config.folder(number - 1) / "policy"
     return CollectConfig(
         world=config.world,
-        steps=config.steps_per_round,
+        steps=config.steps_of(number),
         out=str(config.folder(number) / "recording"),
         policy="random" if number == 0 else str(last),
         epsilon=0.0 if number == 0 else config.epsilon,

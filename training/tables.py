@@ -37,15 +37,14 @@ def demo_text(report: Mapping[str, Any]) -> str:
 
 def dyna_table(report: Mapping[str, Any]) -> str:
     """Return the table of :func:`~worldgpt_env.training.dyna.dyna`."""
-    rows, real_steps = [], 0
+    rows = []
     for figures in report["rounds"]:
-        real_steps += figures["recording"]["steps"]
         judged = figures.get("judgement", {})
         returns = (judged.get(key) for key in ("return", "return_low", "return_high", "success"))
         rows.append(
             [
                 str(figures["round"]),
-                f"{real_steps:,}",
+                f"{figures['real_steps']:,}",
                 number(figures["recording"]["mean_return"]),
                 number(figures["dream"]["imagined_return"]),
                 *(number(value) for value in returns),

@@ -81,7 +81,7 @@ class VectorDynamics(nn.Module):
         state: how many numbers a state has.
         action: length of an encoded action.
         config: the size.
-        bounds: ``(D,)`` lowest and highest of each number, infinite where there is none.
+        bounds: ``(D,)`` lowest and highest of each number, ``UNBOUNDED`` where there is none.
     """
 
     elites: Tensor

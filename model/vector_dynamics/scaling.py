@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..modalities import UNBOUNDED
 from .transitions import VectorTransitions
 
 LIMIT = 10.0
@@ -39,7 +40,7 @@ class Scaling(nn.Module):
     def __init__(self, size: int, least: Tensor | None = None, most: Tensor | None = None) -> None:
         """Start with nothing scaled; :meth:`fit` sets everything but the world's bounds."""
         super().__init__()
-        endless = torch.full((size,), torch.inf)
+        endless = torch.full((size,), UNBOUNDED)
         self.register_buffer("least", -endless if least is None else least.clone())
         self.register_buffer("most", endless if most is None else most.clone())
         for name in ("mean", "change_mean", "low", "high"):

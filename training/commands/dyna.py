@@ -32,8 +32,13 @@ def run(**options: Any) -> Figures:
             "(as listed by: worldgpt info)."
         )
     if "env" in options:
-        return _run_env(options.pop("env"), options)
-    _refuse_foreign(options, WORLD, "--world")
+        from worldgpt_env.worlds.gym_world import PREFIX
+
+        world = PREFIX + options.pop("env")
+        if _is_numeric(world):
+            return _run_numeric(world, options)
+        options["world"] = world
+    _refuse_foreign(options, WORLD, "a world of more than numbers")
     from ..dyna import DynaConfig, dyna
     from ..tables import dyna_table
 
@@ -42,21 +47,28 @@ def run(**options: Any) -> Figures:
     return dict(to_json(figures))
 
 
-def _run_env(env_id: str, options: Figures) -> Figures:
-    """Run Dyna in the Gymnasium environment ``env_id``."""
-    _refuse_foreign(options, NUMERIC, "--env")
-    from worldgpt_env.worlds.gym_world import PREFIX
+def _is_numeric(name: str) -> bool:
+    """Return whether the Gymnasium environment ``name`` is observed by numbers alone."""
+    from worldgpt_env.worlds import GymWorld, make_world
 
+    world = make_world(name)
+    world.close()
+    return isinstance(world, GymWorld) and world.is_numeric
+
+
+def _run_numeric(world: str, options: Figures) -> Figures:
+    """Run Dyna in a world of numbers."""
+    _refuse_foreign(options, NUMERIC, "a world of numbers")
     from ..numeric import NumericDynaConfig, numeric_dyna
     from ..tables import numeric_dyna_table
 
-    figures = numeric_dyna(NumericDynaConfig(world=PREFIX + env_id, **options))
+    figures = numeric_dyna(NumericDynaConfig(world=world, **options))
     print(numeric_dyna_table(figures))
     return dict(to_json(figures))
 
 
 def _refuse_foreign(options: Figures, config: str, what: str) -> None:
-    """Refuse options that do not belong to this use of the command."""
+    """Refuse options that do not belong to this kind of world."""
     if foreign := sorted(set(options) - {option.name for option in options_of(config)}):
         named = ", ".join("--" + name.replace("_", "-") for name in foreign)
-        raise ConfigurationError(f"{named} cannot be used with {what}; leave it out.")
+        raise ConfigurationError(f"{named} cannot be used in {what}; leave it out.")

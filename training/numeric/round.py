@@ -228,7 +228,6 @@ class Run:
 
 
 def _bounds(spec: VectorSpec) -> tuple[Tensor, Tensor]:
-    """Return the lowest and highest of each number, ``(D,)`` each, infinite where there is none."""
+    """Return the lowest and highest of each number, ``(D,)`` each."""
     low, high = torch.tensor(spec.low), torch.tensor(spec.high)
-    low = torch.where(low > -UNBOUNDED, low, -torch.inf)
-    return low, torch.where(high < UNBOUNDED, high, torch.inf)
+    return low.clamp(min=-UNBOUNDED), high.clamp(max=UNBOUNDED)

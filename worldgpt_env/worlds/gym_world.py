@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 from typing import Any
 
@@ -27,6 +28,8 @@ _EXTRAS = {
     "ale_py": "gymnasium[atari]",
     "pygame": "gymnasium[classic-control]",
 }
+_HOMES = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "ALE/": "ale_py"}
+"""Packages that register environments only when they are imported, by how their ids begin."""
 
 
 class GymWorld(World):
@@ -143,6 +146,9 @@ def make_gym_world(env_id: str, render_mode: str | None = None, **options: Any) 
     if render_mode is not None:  # an environment that draws nothing need not know the word
         options["render_mode"] = render_mode
     try:
+        for start, package in _HOMES.items():
+            if env_id.startswith(start):
+                importlib.import_module(package)
         env = gym.make(env_id, **options)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise _missing(env_id, error) from error
