@@ -69,20 +69,7 @@ doom-basic() {
 }
 
 numeric() {
-  for seed in $SEEDS; do
-    while read -r name id steps; do
-      worldgpt dyna --env "$id" --real-steps "$steps" --seed "$seed" --out "$OUT/numeric/$name-$seed" --json "$OUT/numeric/$name-$seed.json"
-      worldgpt alone --env "$id" --real-steps "$steps" --seed "$seed" --json "$OUT/numeric/$name-$seed-alone.json"
-    done <<'WORLDS'
-cartpole CartPole-v1 1500
-pendulum Pendulum-v1 2000
-acrobot Acrobot-v1 5000
-mountaincar MountainCarContinuous-v0 5000
-invertedpendulum InvertedPendulum-v5 2000
-reacher Reacher-v5 20000
-WORLDS
-    worldgpt alone --env Pendulum-v1 --real-steps 2000 --updates-per-step 9 --seed "$seed" --json "$OUT/numeric/pendulum-$seed-alone-9.json"
-  done
+  worldgpt benchmark --agents dyna alone alone-equal --seeds $SEEDS --out "$OUT/numeric" --json "$OUT/numeric.json" --picture docs/images/benchmark.png
 }
 
 speed() { worldgpt speed --model doorkey --json "$OUT/speed.json"; }
