@@ -18,6 +18,7 @@ RUNS = {  # arguments, and what the output must hold
     "05_your_own_world.py": (["2000", "100"], "reward"),
     "06_plan_in_the_dream.py": (["2"], "solved 2 of 2"),
     "07_find_the_way.py": (["1000", "10", "20", "60"], "way.png"),
+    "08_dyna_callback.py": (["250", "1"], "with dreams  real return"),
 }
 
 

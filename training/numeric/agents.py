@@ -135,13 +135,14 @@ class DreamAgent:
     Attributes:
         algorithm: PPO or SAC.
         curious: it seeks what the dynamics does not know, instead of reward.
+        discount: of what it seeks.
     """
 
     def __init__(
         self, env: DynamicsVecEnv, recipe: Recipe, discount: float, seed: int, curious: bool = False
     ) -> None:
         """Build the algorithm over ``env``, whose dreams are set before each round."""
-        self.env, self.recipe, self.curious = env, recipe, curious
+        self.env, self.recipe, self.curious, self.discount = env, recipe, curious, discount
         self.algorithm: BaseAlgorithm
         if isinstance(recipe, PpoRecipe):
             self.algorithm = _ppo(env, recipe, discount, seed)

@@ -150,7 +150,7 @@ class Run:
     def _dream_of(self, data: VectorTransitions, curious: bool) -> Dream:
         agent = self.explorer if curious else self.agent
         scale = self.recipe.reward_scale(data, discount_for(self.limit))
-        return Dream.of(self.dynamics, data, agent.algorithm.gamma, scale, curious)
+        return Dream.of(self.dynamics, data, agent.discount, scale, curious)
 
     def _judge(self, best: Candidate) -> dict[str, Any]:
         with acting_as(self.agent.algorithm, best.policy):
