@@ -62,8 +62,8 @@ def range_of(
         if not _is_range(*pair):
             label = label if isinstance(label, str) else f"dimension {label}"
             raise ConfigurationError(
-                f"{what} {label!r} has the range [{_shown(pair[0])}, {_shown(pair[1])}]; give two finite "
-                "float32 numbers, the lower one first."
+                f"{what} {label!r} has the range [{_shown(pair[0])}, {_shown(pair[1])}]; give two "
+                "finite float32 numbers, the lower one first."
             )
     lower, upper = (tuple(float(bound) for bound in part) for part in bounds)
     return lower, upper
