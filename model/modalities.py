@@ -196,7 +196,7 @@ class VectorSpec:
         names = names_of("the names of a vector", self.names)
         if not names:
             raise ConfigurationError("a vector has no names; name at least one number.")
-        low, high = range_of([f"the number {name!r}" for name in names], self.low, self.high)
+        low, high = range_of("the number", names, self.low, self.high)
         for field, value in (("names", names), ("low", low), ("high", high)):
             object.__setattr__(self, field, value)
         check_count("vector", self.shape)
@@ -255,6 +255,7 @@ class ActionSpec:
         if not sizes or (self.kind != "multidiscrete" and len(sizes) > 1):
             wanted = "a size per part" if self.kind == "multidiscrete" else "one number"
             raise ConfigurationError(f"{what} are {sizes}; give {wanted} in a tuple.")
+        check_count("an action", (sum(sizes),))
         names = names_of(f"the names of {self.kind} actions", self.names)
         count = len(sizes) if self.kind == "multidiscrete" else sizes[0]
         if names and self.kind != "text" and len(names) != count:
@@ -267,13 +268,12 @@ class ActionSpec:
         self._set_bounds()
         if self.kind == "text":
             TextSpec(sizes[0], names)  # refuses a wrong vocabulary
-        check_count("an action", (sum(sizes),))
 
     def _set_bounds(self) -> None:
         """Refuse bounds that are empty or infinite, or of actions that have none."""
         if self.kind == "box":
-            labels = self.names or [f"dimension {number}" for number in range(self.sizes[0])]
-            bounds = range_of([f"the action {label!r}" for label in labels], self.low, self.high)
+            labels = self.names or range(self.sizes[0])
+            bounds = range_of("the action", labels, self.low, self.high)
         elif len(self.low) or len(self.high):
             raise ConfigurationError(f"{self.kind} actions have no low and high; leave them out.")
         else:

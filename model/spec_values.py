@@ -46,9 +46,9 @@ def names_of(what: str, values: Any) -> tuple[str, ...]:
 
 
 def range_of(
-    labels: Sequence[str], low: Any, high: Any
+    what: str, labels: Sequence[str] | range, low: Any, high: Any
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return a lower and an upper bound for each of ``labels``, as floats.
+    """Return a lower and an upper bound for each of ``labels``, of ``what``, as floats.
 
     They are compared as float32, as the arrays that they bound have it.
     """
@@ -60,9 +60,10 @@ def range_of(
         )
     for label, *pair in zip(labels, *bounds, strict=True):
         if not _is_range(*pair):
+            label = label if isinstance(label, str) else f"dimension {label}"
             raise ConfigurationError(
-                f"{label} has the range [{_shown(pair[0])}, {_shown(pair[1])}]; give two finite "
-                "float32 numbers, the lower one first."
+                f"{what} {label!r} has the range [{_shown(pair[0])}, {_shown(pair[1])}]; give two "
+                "finite float32 numbers, the lower one first."
             )
     lower, upper = (tuple(float(bound) for bound in part) for part in bounds)
     return lower, upper

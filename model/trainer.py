@@ -291,13 +291,16 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
 
 
 def _check_moments(stage: Stage, moments: dict[str, Tensor], folder: Path) -> None:
-    """Refuse moments that are not of the parameters of ``stage``."""
-    shapes = {f"{n}/{name}": p.shape for n, p in enumerate(stage.parameters) for name in MOMENTS}
-    shapes |= {f"{n}/step": torch.Size() for n in range(len(stage.parameters))}
+    """Refuse moments that are not of the parameters of ``stage``, or not as AdamW keeps them."""
+    kept = {}
+    for number, parameter in enumerate(stage.parameters):
+        kept |= {f"{number}/{name}": (parameter.dtype, parameter.shape) for name in MOMENTS}
+        kept[f"{number}/step"] = (torch.float32, torch.Size())
     for name, moment in moments.items():
-        number, _, _ = name.partition("/")
-        whole = all(f"{number}/{part}" in moments for part in (*MOMENTS, "step"))
-        if not whole or shapes.get(name) != moment.shape or not moment.is_floating_point():
+        number, _, part = name.partition("/")
+        whole = all(f"{number}/{other}" in moments for other in (*MOMENTS, "step"))
+        positive = part == "exp_avg" or not bool((moment < 0).any())
+        if not whole or kept.get(name) != (moment.dtype, moment.shape) or not positive:
             raise CheckpointError(
                 f"{folder} holds moments {name!r} of other parameters than {stage.name!r} trains. "
                 "Choose another --out, or delete that folder."

@@ -14,6 +14,8 @@ NEIGHBOURS = 3
 """A state is as new as its third nearest among those visited is far."""
 KNOWN_BY_HEART = 1e-12
 """The least that is usual, so that nothing is divided by 0."""
+FAR = 1e-4
+"""One less the discount of an agent that looks ahead without end: so far is far enough."""
 MOST_COMPARED = 4096
 """Visited states that are compared with, evenly spread over the recording."""
 
@@ -81,7 +83,7 @@ class Dream:
         step = imagine_rows(self.imaginer, states, actions, generator)
         if self.curious:
             return replace(step, rewards=self.curiosity(states, actions, step.next_states))
-        worst = self.discount * self.worst_reward / (1 - self.discount)
+        worst = self.discount * self.worst_reward / max(1 - self.discount, FAR)
         rewards = step.rewards + worst * (step.outside & ~step.terminated)
         return replace(
             step, rewards=rewards / self.reward_scale, terminated=step.terminated | step.outside

@@ -3,13 +3,16 @@
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from worldgpt_env.model.batch import LossOutput
+from worldgpt_env.model.checkpoint import seal
 from worldgpt_env.model.errors import (
     CheckpointError,
     ConfigurationError,
@@ -118,6 +121,34 @@ def test_a_run_without_manifest_does_not_begin_anew_silently(tmp_path: Path) -> 
     (tmp_path / "run" / "manifest.json").unlink()
     with pytest.raises(CheckpointError, match="manifest.json.*delete"):
         build(tmp_path / "run", Watch())
+
+
+@pytest.mark.parametrize(
+    "name, damage",
+    [
+        ("0/exp_avg", lambda t: t.double()),
+        ("1/exp_avg_sq", lambda t: t.half()),
+        ("1/exp_avg_sq", lambda t: -t),
+        ("0/step", lambda t: t.double()),
+        ("0/step", lambda t: -t),
+        ("0/exp_avg", lambda t: t.flatten()[:2]),
+    ],
+)
+def test_moments_that_do_not_fit_are_refused(
+    tmp_path: Path, name: str, damage: Callable[[Tensor], Tensor]
+) -> None:
+    _, trainer, stage = build(tmp_path / "run", Watch(stop_after=2))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(stage)
+    place = tmp_path / "run" / "optimizer.safetensors"
+    moments = load_file(place)
+    save_file(moments | {name: damage(moments[name]).contiguous()}, place)
+    seal(tmp_path / "run")
+    saved = place.read_bytes()
+    _, trainer, stage = build(tmp_path / "run", Watch())
+    with pytest.raises(CheckpointError, match=f"moments '{name}' of other parameters.*--out"):
+        trainer.run(stage)
+    assert place.read_bytes() == saved
 
 
 def test_a_run_of_other_settings_is_refused(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_written_and_read_it_dreams_the_same(learned: VectorDynamics, tmp_path: 
     assert torch.equal(before.rewards, after.rewards)
     other = VectorDynamics(4, 1)
     write_tensors(tmp_path / "dynamics.safetensors", other.state_dict())
-    with pytest.raises(CheckpointError, match="another dynamics"):
+    with pytest.raises(CheckpointError, match="of another model"):
         read_dynamics(tmp_path)
     (tmp_path / "dynamics.safetensors").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match="dynamics.safetensors"):

@@ -21,6 +21,7 @@ from worldgpt_env.errors import ConfigurationError
 from worldgpt_env.policies.store import load_policy
 from worldgpt_env.training.cli import main
 from worldgpt_env.training.numeric import NumericDynaConfig, numeric_dyna
+from worldgpt_env.training.numeric.agents import recipe_for
 from worldgpt_env.training.numeric.experience import RealSteps, StepRecorder
 from worldgpt_env.training.numeric.player import CoherentRandom, RealPlayer
 from worldgpt_env.worlds import World, WorldError, make_world, wrap
@@ -91,6 +92,23 @@ def test_a_lane_is_learned_in_three_hundred_real_steps(tmp_path: Path) -> None:
     assert last["real_steps"] == 300 == figures["real_steps"]
     assert last["judgement"]["return"] > 0.8  # at random -0.3; at once to the end 0.9
     assert last["dream"]["return"] == pytest.approx(last["judgement"]["return"], abs=0.1)
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(2), spaces.Box(-1, 1, (1,))])
+def test_impossible_settings_of_an_agent_are_refused(space: spaces.Space) -> None:
+    recipe = recipe_for(space)
+    for name in vars(recipe):
+        for value in ("x", None, [1], {}, True, -1, float("nan"), float("inf"), 10**30):
+            with pytest.raises(ConfigurationError, match=f"Recipe.{name} is "):
+                recipe_for(space, {name: value})
+
+
+@pytest.mark.parametrize(
+    "change", [{"updates": 0}, {"explore": float("nan")}, {"episodes": 1.5}, {"real_steps": "9"}]
+)
+def test_impossible_settings_of_a_run_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(change))):
+        NumericDynaConfig(tmp_path, "gym:CartPole-v1", **change)
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
@@ -166,7 +184,7 @@ def test_what_cannot_be_done_is_one_sentence(
             "--rounds cannot be used in a world of numbers",
         ),
         (["--env", "CartPole-v1", "--agent", "speed=3"], "no setting speed"),
-        (["--env", "CartPole-v1", "--real-steps", "3"], "20 are the least"),
+        (["--env", "CartPole-v1", "--real-steps", "3"], "a whole number from 20 to"),
         ([], "give either --env ID"),
     ):
         assert main(["dyna", *arguments, *out]) == 2

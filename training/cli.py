@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _import(module)
         if path is not None:
             _check_target(path)
+        check_whole("--threads", threads, 1, 1024)
         with _stopped_by_signals(), _locked(path):
             if not light:
                 _set_threads(threads)
@@ -140,7 +141,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _set_threads(threads: int) -> None:
     """Let torch compute with ``threads`` threads."""
-    check_whole("--threads", threads, 1, 1024)
     import torch
 
     torch.set_num_threads(threads)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..bounds import check_fields
 from ..errors import ConfigurationError
 from .backbones import BACKBONES, LlamaBackbone, MlpBackbone
 from .ensemble import ensemble_mlp, select_members
@@ -16,6 +17,7 @@ from .scaling import LIMIT, Scaling
 
 LOG_VARIANCE = (-12.0, 0.5)
 """Bounds of the predicted log variance of a scaled change."""
+_SIZES = (1, 2**14)
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,8 @@ class VectorDynamicsConfig:
             raise ConfigurationError(
                 f"backbone is {self.backbone!r}; use one of {', '.join(BACKBONES)}."
             )
-        for name in ("members", "elites", "width", "layers", "end_width"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        check_fields(self, members=(1, 1024), elites=(1, 1024), width=_SIZES, layers=(1, 256),
+                     end_width=_SIZES)  # fmt: skip
         if self.elites > self.members:
             raise ConfigurationError(f"{self.elites} elites of {self.members} members; use fewer.")
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ..checkpoint import CURE, refused
+import torch
+
+from ..checkpoint import CURE, check_fit, refused
 from ..errors import CheckpointError
+from ..memory_limit import MemoryLimit
 from ..safe_io import write_json, write_tensors
 from ..safe_json import Fields, read_json
 from ..safe_tensors import read_tensors
@@ -38,21 +41,19 @@ def read_dynamics(folder: Path) -> VectorDynamics:
     told = Fields(read_json(path, CURE), path)
     told.choice("format", [FORMAT])
     state, action = (told.whole(name, 1, 2**16) for name in ("state", "action"))
+    weights = folder / WEIGHTS
     with refused(path):
+        size = weights.stat().st_size
+    with refused(path), MemoryLimit(size):
         config = VectorDynamicsConfig(**dict(told.part("config").data))
         dynamics = VectorDynamics(state, action, config)
-    tensors = read_tensors(folder / WEIGHTS, CURE)
+    tensors = read_tensors(weights, CURE)
     elites = tensors.pop("elites", dynamics.elites)
-    if elites.shape != dynamics.elites.shape or not set(elites.tolist()) <= set(
-        range(config.members)
-    ):
-        raise CheckpointError(f"{folder / WEIGHTS} names members that are not there. {CURE}")
+    fits = (elites.shape, elites.dtype) == (dynamics.elites.shape, torch.int64)
+    if not fits or not set(elites.tolist()) <= set(range(config.members)):
+        raise CheckpointError(f"{weights} names members that are not there. {CURE}")
     for name in ("scaling.least", "scaling.most"):  # the first models had no bounds of the world
         tensors.setdefault(name, dynamics.state_dict()[name])
-    own = {name: tensor for name, tensor in dynamics.state_dict().items() if name != "elites"}
-    if {name: tensor.shape for name, tensor in tensors.items()} != {
-        name: tensor.shape for name, tensor in own.items()
-    }:
-        raise CheckpointError(f"{folder / WEIGHTS} is of another dynamics. {CURE}")
+    check_fit(dynamics, {**tensors, "elites": dynamics.elites}, weights)
     dynamics.load_state_dict({**tensors, "elites": elites}, strict=True)
     return dynamics.eval()

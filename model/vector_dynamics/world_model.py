@@ -130,9 +130,12 @@ class VectorWorldModel:
             encoder = ActionEncoder(action_spec)
         starts = read_tensors(folder / STARTS, CURE)
         size = dynamics.state_size
-        shapes = {name: (tensor.ndim, tensor.shape[-1]) for name, tensor in starts.items()}
-        wanted = {"first": (2, size), "visited": (2, size), "disagreement": (1, QUANTILES)}
+        shapes = {name: (t.ndim, *t.shape[-1:], t.dtype) for name, t in starts.items()}
+        states = (2, size, torch.float32)
+        told_of = (1, QUANTILES, torch.float32)
+        wanted = {"first": states, "visited": states, "disagreement": told_of}
         fits = isinstance(spec, VectorSpec) and spec.shape == (size,)
+        fits = fits and all(len(tensor) for tensor in starts.values())
         if shapes != wanted or not fits or encoder.width != dynamics.action_size:
             raise CheckpointError(f"the files of {folder} do not belong together. {CURE}")
         return cls(

@@ -30,9 +30,17 @@ from worldgpt_env.model.batch import LossOutput
 from worldgpt_env.model.checkpoint import seal
 from worldgpt_env.model.cognition.chunks import ChunkStore
 from worldgpt_env.model.cognition.knowledge import Knowledge
-from worldgpt_env.model.modalities import ImageSpec
+from worldgpt_env.model.modalities import ActionSpec, ImageSpec, VectorSpec
 from worldgpt_env.model.safe_tensors import read_tensors, save_tensors
 from worldgpt_env.model.trainer import Stage, Trainer
+from worldgpt_env.model.vector_dynamics import (
+    FitConfig,
+    VectorDynamics,
+    VectorDynamicsConfig,
+    VectorTransitions,
+    fit,
+)
+from worldgpt_env.model.vector_dynamics.world_model import VectorWorldModel
 from worldgpt_env.policies.extractors import default_policy
 from worldgpt_env.policies.store import (
     Progress,
@@ -112,9 +120,11 @@ def build_model(folder: Path, seed: int) -> None:
 def use_model(folder: Path) -> str:
     env = gym.make("WorldGPT-v0", model=str(folder), obs_mode="decoded").unwrapped
     seen: list[Any] = [env.observation_space, env.action_space]
+    env.action_space.seed(0)
+    actions = (0, 1) if env.action_space.shape == () else [env.action_space.sample()] * 2
     try:
         seen.append(env.reset(seed=3))
-        for action in (0, 1):
+        for action in actions:
             seen.append(env.step(action))
             if seen[-1][2] or seen[-1][3]:
                 break
@@ -145,7 +155,30 @@ def _names_of(path: Path) -> list[str]:
         return list(file.keys())
 
 
-# start states -----------------------------------------------------------------------------------
+# worlds of numbers ------------------------------------------------------------------------------
+
+
+@lru_cache
+def numbers_of(seed: int) -> VectorWorldModel:
+    """Return a little dynamics of two numbers, hardly fitted."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    states, actions = (2 * torch.rand(60, 2, generator=generator) - 1 for _ in range(2))
+    following = states + 0.1 * actions
+    first, ended = torch.arange(60) % 12 == 0, following[:, 0] > 1
+    data = VectorTransitions(states, actions, actions[:, 1], following, ended, first)
+    dynamics = VectorDynamics(2, 2, VectorDynamicsConfig(members=3, elites=2, width=8, layers=1))
+    fit(dynamics, data, generator, FitConfig(updates=10))
+    spec = VectorSpec(("x", "y"), (-2.0, -2.0), (2.0, 2.0))
+    acts = ActionSpec("box", (2,), (), (-5.0, -5.0), (5.0, 5.0))
+    return VectorWorldModel.of(dynamics, data, "plane", spec, acts, 12 + seed)
+
+
+def build_numbers(folder: Path, seed: int) -> None:
+    numbers_of(seed).save(folder)
+
+
+# start states -------------------------------------------------------------------------------------
 
 
 def build_starts(folder: Path, seed: int) -> None:
@@ -413,6 +446,7 @@ ARTIFACTS = {
     artifact.name: artifact
     for artifact in (
         Artifact("model", build_model, use_model, reseal_folder),
+        Artifact("world of numbers", build_numbers, use_model, reseal_folder),
         Artifact("start states", build_starts, use_starts, reseal_starts),
         Artifact("knowledge", build_knowledge, use_knowledge, reseal_folder),
         Artifact("policy", build_policy, use_policy, reseal_policy),

@@ -64,6 +64,9 @@ GIVEN = {
     "evaluate --data": "--model doorkey --data {recording}",
     "evaluate worldnet": "doorkey --data {worldnet}",
     "dyna": "--world doorkey",
+    "dyna --env": "--env CartPole-v1",
+    "alone": "--world doorkey",
+    "info": "--model doorkey",
     "direct": "--model doorkey",
     "speed": "--model doorkey",
     "worldnet inspect": "--data {worldnet}",
@@ -71,10 +74,12 @@ GIVEN = {
     "worldnet build wild": "--recordings {recording}",
     "worldnet build crafted": "--dataset ssv2 --annotations {recording} --media {recording}",
     "worldnet sequences": "doorkey --data {worldnet}",
+    "worldnet evaluate": "doorkey --data {worldnet}",
+    "worldnet curves": "--runs one=runs/one",
 }
 WRITES = {*GIVEN} - {
     *("evaluate", "evaluate --data", "evaluate worldnet", "speed", "worldnet inspect"),
-    "worldnet sequences",
+    *("worldnet sequences", "worldnet evaluate", "worldnet curves", "alone", "info"),
 }
 
 
@@ -98,7 +103,7 @@ def trials() -> Iterator[tuple[str, str, str]]:
     """Yield command, option and wrong value."""
     parsers = dict(commands(build_parser()))
     for command in GIVEN:
-        for action in parsers[command.removesuffix(" --data")]._actions:
+        for action in parsers[command.partition(" --")[0]]._actions:
             if not action.option_strings or action.nargs == 0 or action.dest == "help":
                 continue
             option = action.option_strings[0]
@@ -135,7 +140,7 @@ def test_a_wrong_value_is_one_sentence(
         del line[place : place + 2]
     if command in WRITES and option != "--out":
         line += ["--out", str(tmp_path / "out")]
-    words = command.removesuffix(" --data").split()
+    words = command.partition(" --")[0].split()
     code: Any
     try:
         code = main([*words, *line, f"{option}={value}"])

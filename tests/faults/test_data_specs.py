@@ -44,6 +44,9 @@ WRONG_SPECS: list[tuple[Callable[[], Any], str]] = [
     (lambda: TextSpec.of(["a", 3], 2), "3 is no text"),  # type: ignore[list-item]
     (lambda: TextSpec(2, ("", "<unknown>", "a", "a")), "'a' is there twice"),
     (lambda: TextSpec(2, ("a", "b")), "starts with"),
+    (lambda: ActionSpec("box", (10**12,)), "is the most"),
+    (lambda: ActionSpec("box", (2**26,), (), (0.0,), (1.0,)), "one length"),
+    (lambda: ActionSpec("box", (2,), (), (0.0, 1.0), (1.0, 0.0)), "the action 'dimension 1' has"),
     (lambda: VectorSpec((), (), ()), "no names"),
     (lambda: VectorSpec(("a",), (1.0,), (1.0,)), "range"),
     (lambda: VectorSpec(("a",), (2.0,), (1.0,)), r"'a' has the range \[2.0, 1.0\]"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_io import RunLock
 
 from ..options import LIST, Settings, add_options, names, options_of
 from ..results_io import Figures
@@ -62,7 +63,9 @@ def _add_nested(parser: argparse.ArgumentParser, config: str, settings: Settings
 
 def run(**options: Any) -> Figures:
     """Build, and print the table of what was built."""
-    return {"arcade": _arcade, "wild": _wild, "crafted": _crafted}[options.pop("way")](**options)
+    way = {"arcade": _arcade, "wild": _wild, "crafted": _crafted}[options.pop("way")]
+    with RunLock(options["out"]):
+        return way(**options)
 
 
 def _way(ways: Any, name: str, text: str) -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_io import atomic_file
 
 from .results import EvaluationResult
 
@@ -187,5 +188,5 @@ def mean_line(lines: Sequence[Line]) -> Line:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=110)
+    with atomic_file(path) as draft:
+        figure.savefig(draft, format="png", dpi=110)

@@ -10,6 +10,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from worldgpt_env.model.safe_io import atomic_file, write_bytes, write_errors
+
 from ..results_io import write_json
 from ..tables import markdown_table, number
 from .estimates import Estimates, show_estimate
@@ -155,13 +157,13 @@ def speed_table(result: EvaluationResult) -> str:
 
 def write_report(result: EvaluationResult, out: Path) -> None:
     """Write ``figures.json``, both CSV files, the tables, TensorBoard scalars and the heat map."""
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / "figures.json", result.to_json())
     write_combinations(result, out / "combinations.csv")
     write_outputs(result, out / "outputs.csv")
     parts = [f"## {title}\n\n{table}\n" for title, table in tables(result).items()]
-    (out / "report.md").write_text("\n".join([introduction(result) + "\n", *parts]))
-    write_scalars(result, out / "tensorboard")
+    write_bytes(out / "report.md", "\n".join([introduction(result) + "\n", *parts]).encode())
+    with write_errors(out):
+        write_scalars(result, out / "tensorboard")
     draw_skills(result, out / "skill.png")
 
 
@@ -189,7 +191,7 @@ def write_outputs(result: EvaluationResult, path: Path) -> None:
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", newline="") as file:
+    with atomic_file(path) as draft, draft.open("w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
 
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 from torch import Tensor, nn
 
+from worldgpt_env.model.bounds import HORIZON, LENGTH, ROWS, STEPS, check_fields
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.vector_dynamics import VectorTransitions
 from worldgpt_env.policies.branch_replay import BranchReplay, Steps
@@ -26,6 +27,22 @@ PARTS = 10
 """Parts of a round's training; after each of them SAC's branches are imagined anew."""
 LAST_ROUND = 2.0
 """Times as much training as in other rounds: what is kept at the end may take its time."""
+_SCALES = (1e-6, 1e6)
+_RANGES: dict[str, tuple[float, float]] = {
+    "imagined_steps": STEPS,
+    "num_envs": ROWS,
+    "horizon": (1, HORIZON),
+    "n_steps": ROWS,
+    "batch_size": (2, ROWS[1]),
+    "n_epochs": (1, 1000),
+    "learning_rate": (1e-9, 1),
+    "width": (1, 2**14),
+    "most_discount": (0, 1),
+    "updates_per_step": (0, 1e6),
+    "branches": ROWS,
+    "branch_length": LENGTH,
+    "real_share": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,10 @@ class PpoRecipe:
     width: int = 64
     most_discount: float = 0.999
     typical_return: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        check_fields(self, **_RANGES, ent_coef=(0, 1e3), typical_return=_SCALES)
 
     def reward_scale(self, data: VectorTransitions, discount: float) -> float:
         """Return what rewards are divided by."""
@@ -95,6 +116,10 @@ class SacRecipe:
     most_discount: float = 0.99
     typical_reward: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        check_fields(self, **_RANGES, tau=(0, 1), typical_reward=_SCALES)
+
     def reward_scale(self, data: VectorTransitions, discount: float) -> float:
         """Return what rewards are divided by."""
         return _rms(data.rewards.double()) / self.typical_reward
@@ -112,7 +137,7 @@ def recipe_for(space: spaces.Space, settings: dict[str, Any] | None = None) -> R
     """Return the recipe for the actions of ``space``, with ``settings`` in place of its own.
 
     Raises:
-        ConfigurationError: a setting is unknown.
+        ConfigurationError: a setting is unknown, or its value impossible.
     """
     kind = SacRecipe if isinstance(space, spaces.Box) else PpoRecipe
     unknown = set(settings or {}) - set(kind.__dataclass_fields__)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from worldgpt_env.model.checkpoint import CURE
+from worldgpt_env.model.checkpoint import CURE, check_fit
 from worldgpt_env.model.safe_io import write_tensors
 from worldgpt_env.model.safe_tensors import read_tensors_and_texts
 from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
@@ -97,10 +97,15 @@ class PolicyCandidates:
             write_tensors(path, candidate.policy, {"born": candidate.born})
 
     @classmethod
-    def load(cls, folder: Path) -> PolicyCandidates:
-        """Return the snapshots in ``folder``."""
+    def load(cls, folder: Path, algorithm: BaseAlgorithm) -> PolicyCandidates:
+        """Return the snapshots of ``algorithm`` in ``folder``.
+
+        Raises:
+            CheckpointError: a file is damaged, or of another agent.
+        """
         found = []
         for path in sorted(folder.glob("candidate-*.safetensors")):
             tensors, texts = read_tensors_and_texts(path, CURE)
+            check_fit(algorithm.policy, tensors, path)
             found.append(Candidate(tensors, texts.get("born", "")))
         return cls(found)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worldgpt_env.model.bounds import COUNT, EPISODES, STEPS, check_fields
 from worldgpt_env.model.errors import ConfigurationError
 
 
@@ -43,19 +44,12 @@ class NumericDynaConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("real_steps", "first_updates", "updates", "episodes"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be positive.")
+        updates = {"first_updates": STEPS, "updates": STEPS, "episodes": (1, EPISODES)}
+        check_fields(self, real_steps=(20, 10**9), round_steps=COUNT, explore=(0, 1), **updates)
         if self.round_steps is not None and not 20 <= self.round_steps <= self.real_steps:
             raise ConfigurationError(
                 f"round_steps is {self.round_steps}; use a number from 20 to {self.real_steps}."
             )
-        if self.real_steps < 20:
-            raise ConfigurationError(f"real_steps is {self.real_steps}; 20 are the least.")
-        if not 0 <= self.explore <= 1:
-            raise ConfigurationError(f"explore is {self.explore}; use a share from 0 to 1.")
-        if self.seed < 0:
-            raise ConfigurationError(f"seed is {self.seed}; give a whole number from 0.")
 
     def round_lengths(self) -> list[int]:
         """Return the real steps of each round; they sum up to ``real_steps``."""

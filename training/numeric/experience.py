@@ -15,6 +15,13 @@ from worldgpt_env.model.safe_io import write_tensors
 from worldgpt_env.model.safe_tensors import read_tensors
 from worldgpt_env.model.vector_dynamics import ActionEncoder, VectorTransitions
 
+_KINDS = {
+    **dict.fromkeys(("states", "next_states"), "float32"),
+    **dict.fromkeys(("terminated", "ended", "first"), "bool"),
+    **{"rewards": "float64", "seeds": "int64"},
+}
+"""Types of the columns; that of the actions is the world's."""
+
 
 @dataclass(frozen=True)
 class RealSteps:
@@ -56,8 +63,9 @@ class RealSteps:
             CheckpointError: the file is missing or damaged.
         """
         arrays = {name: tensor.numpy() for name, tensor in read_tensors(path, CURE).items()}
-        lengths = {len(array) for array in arrays.values()}
-        if set(arrays) != {f.name for f in fields(cls)} or len(lengths) != 1:
+        lengths = {len(array) if array.ndim else 0 for array in arrays.values()}
+        kinds = {name: arrays[name].dtype.name for name in _KINDS if name in arrays}
+        if set(arrays) != {f.name for f in fields(cls)} or len(lengths) != 1 or kinds != _KINDS:
             raise CheckpointError(f"{path} holds no real steps. {CURE}")
         return cls(**arrays)
 

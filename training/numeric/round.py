@@ -192,7 +192,7 @@ class Run:
         self.dynamics = VectorWorldModel.load(newest / "model").dynamics
         load_agent(self.agent.algorithm, newest / "agent.safetensors")
         load_agent(self.explorer.algorithm, newest / "explorer.safetensors")
-        self.candidates = PolicyCandidates.load(newest)
+        self.candidates = PolicyCandidates.load(newest, self.agent.algorithm)
         if not self.player.find_back(RealSteps.joined(self.parts)):
             tqdm.write(
                 f"{self.config.world} did not come to the same state again; the episode that the "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from worldgpt_env.model.errors import WorldGPTError
+from worldgpt_env.model.safe_io import write_bytes
 
 MEDIA = ("image", "video", "audio")
 LARGEST = 2**31  # bytes of an annotation file
@@ -192,14 +192,8 @@ def read_annotations(path: str | Path) -> Annotations:
 
 def write_annotations(path: str | Path, transitions: Iterable[WorldNetTransition]) -> None:
     """Write ``transitions`` as a JSON list, one row a line; the file appears in one step."""
-    path = Path(path)
     rows = [json.dumps(t.to_json(), ensure_ascii=False, allow_nan=False) for t in transitions]
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_text("[" + ",\n ".join(rows) + "]\n", encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_bytes(path, ("[" + ",\n ".join(rows) + "]\n").encode())
 
 
 def _items(path: Path) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import AudioSpec, Modality
+from worldgpt_env.model.safe_io import atomic_file
 
 from ...balanced import balanced_rows
 from .annotation import StateFiles, WorldNetError, WorldNetTransition
@@ -46,13 +46,8 @@ def draw_sheet(root: str | Path, path: Path, split: str, rows: int, seed: int) -
     sheet = Image.new("RGB", (width, len(chosen) * (CELL + GAP) + GAP), BACKGROUND)
     for number, transition in enumerate(chosen):
         _draw_row(sheet, GAP + number * (CELL + GAP), transition, fitter)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_file(path) as draft:
         sheet.save(draft, "PNG")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def draw_spectrum(sound: np.ndarray, rate: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -15,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.safe_io import write_bytes
 
 from .decode import Sound, Video, decode_audio, decode_image, decode_video
 from .gate import LIMITS, MediaError, MediaLimits, read_bytes, resolve
@@ -80,7 +80,7 @@ def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
     options = {} if kind == "PNG" else {"quality": quality, "subsampling": 0}
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, kind, **options)
-    _write(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def write_video(path: str | Path, frames: np.ndarray, rate: float, crf: int = 4) -> None:
@@ -117,7 +117,7 @@ def write_video(path: str | Path, frames: np.ndarray, rate: float, crf: int = 4)
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    _write(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def write_audio(path: str | Path, samples: np.ndarray, rate: int) -> None:
@@ -139,7 +139,7 @@ def write_audio(path: str | Path, samples: np.ndarray, rate: int) -> None:
     buffer = io.BytesIO()
     kind = path.suffix[1:].upper()
     soundfile.write(buffer, steps, rate, subtype="PCM_16", format=kind)
-    _write(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def _check_pixels(path: Path, pixels: np.ndarray, axes: int) -> None:
@@ -150,14 +150,3 @@ def _check_pixels(path: Path, pixels: np.ndarray, axes: int) -> None:
             f"{path} cannot be written: the pixels are {pixels.dtype} {pixels.shape} instead of "
             f"uint8 {shape}."
         )
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write ``data`` in one step."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

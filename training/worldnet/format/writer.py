@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from worldgpt_env.model.checkpoint import seal
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.modalities import AudioSpec, Modality, TextSpec
-from worldgpt_env.model.safe_io import replace_folder
+from worldgpt_env.model.safe_io import draft_of, replace_folder
 
 from .annotation import (
     FLOAT32,
@@ -109,7 +108,7 @@ class WorldNetWriter:
         self._sequences = 0
         if self.root.exists() and not overwrite:
             raise WorldNetError(f"{self.root} is there already; choose another folder.")
-        self._draft = self.root.parent / f".{self.root.name}-{uuid.uuid4().hex[:8]}"
+        self._draft = draft_of(self.root)
         try:
             self._draft.mkdir(parents=True)
         except OSError as error:
@@ -335,7 +334,8 @@ class WorldNetWriter:
         return self._linked[key]
 
     def _unwritable(self, error: OSError) -> WorldNetError:
-        return WorldNetError(f"{self.root} could not be written ({error}); it is unchanged.")
+        reason = getattr(error, "reason", None) or error.strerror or error
+        return WorldNetError(f"{self.root} could not be written ({reason}); it is unchanged.")
 
 
 def _check_numbers(what: str, numbers: Iterable[float]) -> None:
