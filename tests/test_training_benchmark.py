@@ -64,7 +64,10 @@ def test_what_is_measured_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture)
     agents = json.loads(found.read_text())["worlds"]["Pendulum-v1"]["agents"]
     assert agents["alone"]["runs"][0]["returns"][-1] == -7.0
     assert len(agents["alone"]["runs"]) == len(agents["alone-equal"]["runs"]) == 2
+    cell.write_text('{"rounds": [{"real_steps": 20}]}')
     capsys.readouterr()
+    assert main([*command, "--seeds", "0"]) == 2
+    assert "cannot be used: 'judgement'" in (told := capsys.readouterr().err) and "Delete it" in told
     assert main([*command[:-1], str(tmp_path / "out"), "--episodes", "2"]) == 2
     assert "episodes" in capsys.readouterr().err
 
@@ -75,6 +78,8 @@ def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path) -> 
         BenchmarkConfig(out, agents=("dreamer",))
     with pytest.raises(ConfigurationError, match="seeds is empty or names something twice"):
         BenchmarkConfig(out, seeds=(1, 1))
+    with pytest.raises(ConfigurationError, match="real_steps is 0"):
+        BenchmarkConfig(out, real_steps=0)
     with pytest.raises(ConfigurationError, match="CartPole-v1"):
         benchmark(BenchmarkConfig(out, env=("CartPole-v1", "CartPool-v1")))
     assert not out.exists()

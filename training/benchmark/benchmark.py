@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from worldgpt_env.model.bounds import EPISODES, STEPS, check_fields
+from worldgpt_env.model.checkpoint import refused
 from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.run_settings import check_settings, plain_settings
 from worldgpt_env.model.safe_io import RunLock, write_json
@@ -66,8 +68,7 @@ class BenchmarkConfig:
                 raise ConfigurationError(f"{name} is empty or names something twice: {values}.")
         if unknown := [name for name in self.agents if name not in AGENTS]:
             raise ConfigurationError(f"there is no agent {unknown[0]!r}; use {', '.join(AGENTS)}.")
-        if self.episodes < 1:
-            raise ConfigurationError(f"episodes is {self.episodes}; it must be positive.")
+        check_fields(self, episodes=(1, EPISODES), real_steps=STEPS)
 
     def budget(self, env: str) -> int:
         """Return the real steps of the agents in the dream in ``env``."""
@@ -124,14 +125,9 @@ def _cell(config: BenchmarkConfig, env: str, agent: str, seed: int) -> Curve | N
     if not path.is_file():
         rounds = _live(config, env, agent, seed)
         write_json(path, {"rounds": rounds})
-    rounds = read_json(path, CURE, figures=True)["rounds"]
-    if not rounds:
-        return None
-    return Curve(
-        tuple(int(part["real_steps"]) for part in rounds),
-        tuple(float(part["judgement"]["return"]) for part in rounds),
-        sum(float(part["cpu_seconds"]) for part in rounds),
-    )
+    told = read_json(path, CURE, figures=True)
+    with refused(path, CURE):
+        return Curve.of(told["rounds"]) if told["rounds"] else None
 
 
 def _live(config: BenchmarkConfig, env: str, agent: str, seed: int) -> list[dict[str, Any]]:

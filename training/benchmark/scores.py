@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,15 @@ class Curve:
     real_steps: tuple[int, ...]
     returns: tuple[float, ...]
     cpu_seconds: float
+
+    @classmethod
+    def of(cls, rounds: Sequence[Figures]) -> Curve:
+        """Return the curve of the rounds of ``worldgpt dyna --env`` or ``worldgpt alone``."""
+        return cls(
+            tuple(int(part["real_steps"]) for part in rounds),
+            tuple(float(part["judgement"]["return"]) for part in rounds),
+            sum(float(part["cpu_seconds"]) for part in rounds),
+        )
 
     def at(self, real_steps: int) -> float:
         """Return the newest return of at most ``real_steps``; the first if all came later.
