@@ -292,13 +292,13 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
 
 def _check_moments(stage: Stage, moments: dict[str, Tensor], folder: Path) -> None:
     """Refuse moments that are not of the parameters of ``stage``, or not as AdamW keeps them."""
-    kept = {}
+    kept: dict[str, tuple[torch.dtype, torch.Size]] = {}
     for number, parameter in enumerate(stage.parameters):
         kept |= {f"{number}/{name}": (parameter.dtype, parameter.shape) for name in MOMENTS}
         kept[f"{number}/step"] = (torch.float32, torch.Size())
     for name, moment in moments.items():
-        number, _, part = name.partition("/")
-        whole = all(f"{number}/{other}" in moments for other in (*MOMENTS, "step"))
+        place, _, part = name.partition("/")
+        whole = all(f"{place}/{other}" in moments for other in (*MOMENTS, "step"))
         positive = part == "exp_avg" or not bool((moment < 0).any())
         if not whole or kept.get(name) != (moment.dtype, moment.shape) or not positive:
             raise CheckpointError(
