@@ -181,7 +181,7 @@ def test_what_cannot_be_done_is_one_sentence(
         (["--env", "CartPol-v1"], "did you mean CartPole-v1"),
         (["--env", "CartPole-v1", "--rounds", "3"], "--rounds cannot be used with --env"),
         (["--env", "CartPole-v1", "--agent", "speed=3"], "no setting speed"),
-        (["--env", "CartPole-v1", "--real-steps", "3"], "20 are the least"),
+        (["--env", "CartPole-v1", "--real-steps", "3"], "from 20 to"),
         ([], "give either --env ID"),
     ):
         assert main(["dyna", *arguments, *out]) == 2
