@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,15 @@ def test_actions_become_numbers_from_minus_one_to_one() -> None:
     assert several(np.array([[1, 2]])).tolist() == [[0, 1, 0, 0, 1]]
     with pytest.raises(ConfigurationError, match="text"):
         ActionEncoder(ActionSpec.text(["go"], 2))
+
+
+def test_a_reward_that_depends_on_the_state_says_where_to_go() -> None:
+    data = swing(400)
+    ended = torch.arange(len(data)) % 50 == 0
+    cost = -0.1 * data.actions[:, 0].square()
+    goal = torch.where(ended, 100.0, 0.0)
+    far = -0.1 * data.states[:, 0].abs()
+    for rewards, dense in ((cost, False), (cost + goal, False), (cost + far, True)):
+        assert replace(data, rewards=rewards, terminated=ended).has_dense_reward() == dense
+    constant = torch.full((len(data),), -1.0)
+    assert not replace(data, rewards=constant).has_dense_reward()

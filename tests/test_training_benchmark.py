@@ -67,7 +67,9 @@ def test_what_is_measured_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture)
     cell.write_text('{"rounds": [{"real_steps": 20}]}')
     capsys.readouterr()
     assert main([*command, "--seeds", "0"]) == 2
-    assert "cannot be used: 'judgement'" in (told := capsys.readouterr().err) and "Delete it" in told
+    assert (
+        "cannot be used: 'judgement'" in (told := capsys.readouterr().err) and "Delete it" in told
+    )
     assert main([*command[:-1], str(tmp_path / "out"), "--episodes", "2"]) == 2
     assert "episodes" in capsys.readouterr().err
 

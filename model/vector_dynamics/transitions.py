@@ -32,6 +32,22 @@ class VectorTransitions:
         """Return the number of steps."""
         return len(self.states)
 
+    def has_dense_reward(self) -> bool:
+        """Return whether the reward of steps that go on depends on the state.
+
+        It does if a quadratic function of the action leaves over a hundredth of its variance: the
+        cost of an action alone says nothing of where to go.
+        """
+        going = ~self.terminated
+        rewards, actions = self.rewards[going].double(), self.actions[going].double()
+        if len(rewards) < 2 or rewards.std() <= 1e-6 * rewards.abs().max():
+            return False
+        products = (actions[:, :, None] * actions[:, None]).flatten(1)
+        read = torch.cat([torch.ones(len(actions), 1), actions, products], dim=1)
+        found = torch.linalg.lstsq(read, rewards[:, None], driver="gelsd").solution
+        left = rewards - (read @ found)[:, 0]
+        return bool(left.var() > 0.01 * rewards.var())
+
     def returns_to_go(self, discount: float) -> Tensor:
         """Return the discounted sum of rewards from each step on, ``(N,)`` float64.
 

@@ -91,7 +91,8 @@ class SacRecipe:
     Attributes:
         updates_per_step: gradient steps per real step of the round.
         least_updates: gradient steps of a round at least.
-        branches: begun at real states, ten times a round.
+        branches: begun at real states, ten times a round; as many as the round has real steps, if
+            those are more.
         branch_length: imagined steps of each.
         real_share: of each batch that are real steps.
         batch_size: of a gradient step.
@@ -203,7 +204,8 @@ class DreamAgent:
         if isinstance(self.recipe, PpoRecipe):
             return self._learn_ppo(self.recipe, scale, after_part)
         updates = self.recipe.updates(round_steps, scale)
-        return self._learn_sac(self.recipe, dream, data, updates, seed, after_part)
+        count = max(self.recipe.branches, round_steps)
+        return self._learn_sac(self.recipe, dream, data, updates, count, seed, after_part)
 
     def _learn_ppo(
         self, recipe: PpoRecipe, scale: float, after_part: Callable[[int], None]
@@ -230,6 +232,7 @@ class DreamAgent:
         dream: Dream,
         data: VectorTransitions,
         total: int,
+        count: int,
         seed: int,
         after_part: Callable[[int], None],
     ) -> dict[str, float]:
@@ -240,7 +243,7 @@ class DreamAgent:
         updates = total // PARTS
         imagined: list[Steps] = []
         for part in range(PARTS):
-            imagined += self._branches(recipe, dream, data, generator)
+            imagined += self._branches(recipe, count, dream, data, generator)
             replay.imagined = Steps.joined(imagined)
             self.algorithm.train(gradient_steps=updates, batch_size=recipe.batch_size)  # type: ignore[attr-defined]
             after_part(part)
@@ -250,12 +253,13 @@ class DreamAgent:
     def _branches(
         self,
         recipe: SacRecipe,
+        count: int,
         dream: Dream,
         data: VectorTransitions,
         generator: torch.Generator,
     ) -> list[Steps]:
-        """Imagine branches from real states with the agent's own actions."""
-        begin = torch.randint(len(data), (recipe.branches,), generator=generator)
+        """Imagine ``count`` branches from real states with the agent's own actions."""
+        begin = torch.randint(len(data), (count,), generator=generator)
         states, steps = data.states[begin], []
         actor: Any = self.algorithm.policy.actor
         for _ in range(recipe.branch_length):

@@ -19,9 +19,9 @@ class NumericDynaConfig:
         out: folder of the run: ``settings.json`` and ``round-0``, ``round-1``, ...
         world: name of the world, ``"gym:ID"``.
         real_steps: real steps in all; those of the judged episodes do not count.
-        round_steps: real steps of a round; by default a tenth of all, 250 at least.
+        round_steps: real steps of a round; by default a tenth of all, from 250 to 1000.
         explore: share of the rounds in which a second agent, which seeks what the dynamics does
-            not know, lives most of the real steps.
+            not know, lives most of the real steps; none where the reward says where to go.
         backbone: ``"mlp"`` or ``"llama"``, what predicts the change of the numbers.
         first_updates: optimiser steps of the first dynamics.
         updates: of each later one, which goes on from the weights of the last.
@@ -53,7 +53,7 @@ class NumericDynaConfig:
 
     def round_lengths(self) -> list[int]:
         """Return the real steps of each round; they sum up to ``real_steps``."""
-        each = min(self.round_steps or max(250, self.real_steps // 10), self.real_steps)
+        each = min(self.round_steps or min(max(250, self.real_steps // 10), 1000), self.real_steps)
         rounds = max(1, self.real_steps // each)
         return [each] * (rounds - 1) + [self.real_steps - each * (rounds - 1)]
 

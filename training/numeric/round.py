@@ -106,8 +106,13 @@ class Run:
     # a round ------------------------------------------------------------------------------------
 
     def explores(self, number: int) -> bool:
-        """Whether the curious agent is trained in round ``number``, and lives in the next one."""
-        return number < self.config.explore * len(self.lengths)
+        """Whether the curious agent is trained in round ``number``, and lives in the next one.
+
+        It is not where the reward of the first round depends on the state: such a reward says
+        where to go, and what the curious agent meets lies elsewhere.
+        """
+        data = self.parts[0].transitions(self.encoder)
+        return number < self.config.explore * len(self.lengths) and not data.has_dense_reward()
 
     def _play(self, number: int) -> RealSteps:
         """Live the real steps of a round."""
