@@ -97,7 +97,6 @@ class DynaCallback(BaseCallback):
         self.branches, self.branch_length, self.real_share = branches, branch_length, real_share
         self.world: VectorDynamics | None = None
         self._size, self._generator = dynamics, torch.Generator().manual_seed(seed)
-        self._next = every
 
     def _on_training_start(self) -> None:
         """Check the agent, and stand between it and its replay buffer."""
@@ -128,11 +127,14 @@ class DynaCallback(BaseCallback):
                 space.shape[0], self._encoder.width, self._size, (low, high)
             )
         buffer = model.replay_buffer
+        if isinstance(buffer, MixedReplay):  # learn() was stopped by an error before
+            buffer = buffer.real
         if type(buffer) is not ReplayBuffer or buffer.optimize_memory_usage:
             raise ConfigurationError(
                 f"the agent keeps what it lived in a {type(buffer).__name__}; use the ReplayBuffer "
                 "of Stable-Baselines3 without optimize_memory_usage."
             )
+        self._next = model.num_timesteps + self.every
         self._replay = MixedReplay(buffer, self.real_share, self._generator)
         model.replay_buffer = self._replay  # type: ignore[assignment]
 

@@ -117,3 +117,21 @@ def test_what_cannot_dream_is_told_what_to_do() -> None:
     for wrong in ({"every": 5}, {"branches": 0}, {"real_share": 0}, {"agent_updates": -1}):
         with pytest.raises(ConfigurationError, match=next(iter(wrong))):
             DynaCallback(**wrong)
+
+
+def test_it_goes_on_after_a_stop_and_counts_anew() -> None:
+    class Stopped(DynaCallback):
+        fits = 0
+
+        def _fit_and_dream(self) -> None:
+            super()._fit_and_dream()
+            self.fits += 1
+            if self.fits == 1:
+                raise KeyboardInterrupt
+
+    agent = SAC("MlpPolicy", Slide(), learning_starts=60, seed=0)
+    own, dyna = agent.replay_buffer, Stopped(60, updates=5, agent_updates=0, dynamics=SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        agent.learn(100, callback=dyna)
+    agent.learn(130, callback=dyna)
+    assert dyna.fits == 3 and agent.replay_buffer is own

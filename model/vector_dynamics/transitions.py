@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+MOST_SQUARED = 32
+"""Numbers of an action whose products are looked at; more are choices, which need none."""
+
 
 @dataclass(frozen=True)
 class VectorTransitions:
@@ -42,8 +45,9 @@ class VectorTransitions:
         rewards, actions = self.rewards[going].double(), self.actions[going].double()
         if len(rewards) < 2 or rewards.std() <= 1e-6 * rewards.abs().max():
             return False
-        products = (actions[:, :, None] * actions[:, None]).flatten(1)
-        read = torch.cat([torch.ones(len(actions), 1), actions, products], dim=1)
+        read = torch.cat([torch.ones(len(actions), 1), actions], dim=1)
+        if actions.shape[1] <= MOST_SQUARED:
+            read = torch.cat([read, (actions[:, :, None] * actions[:, None]).flatten(1)], dim=1)
         found = torch.linalg.lstsq(read, rewards[:, None], driver="gelsd").solution
         left = rewards - (read @ found)[:, 0]
         return bool(left.var() > 0.01 * rewards.var())
