@@ -106,6 +106,14 @@ def test_the_horizon_and_lost_trust_truncate(folder: Path) -> None:
     assert truncated and info["truncated_by"] == "uncertainty" and info["uncertainty"] > 0.999
 
 
+def test_nothing_is_certain_outside_of_what_was_recorded(folder: Path) -> None:
+    env = make(folder, max_uncertainty=0.9995, horizon=9)
+    border = {"vector": np.array([0.0, -1.28], np.float32)}  # recorded: -1.1, and a tenth beyond
+    env.reset(seed=0, options={"observation": border})
+    observation, _, _, truncated, info = env.step(np.array([0.0, -5.0], np.float32))
+    assert truncated and info["uncertainty"] == 1 and observation["vector"][1] > -1.35
+
+
 def test_uncertainty_is_a_share_of_the_recorded_steps(folder: Path) -> None:
     model = VectorWorldModel.load(folder)
     generator = torch.Generator().manual_seed(1)

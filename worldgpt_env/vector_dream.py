@@ -44,9 +44,10 @@ class VectorDreamEnv(gym.Env[Observation, Any]):
     Spaces are those of the real world. Each episode is imagined by one member of the dynamics,
     drawn at ``reset``; the same seed and actions give the same dream.
 
-    ``info`` has ``uncertainty`` (the share of recorded steps on which the members disagreed less),
-    ``consistency`` (1: there is one modality), ``text`` (``""``) and ``truncated_by`` (``""``,
-    ``"horizon"`` or ``"uncertainty"``).
+    ``info`` has ``uncertainty`` (the share of recorded steps on which the members disagreed less; 1
+    where the numbers would leave what was recorded, at whose border they stop), ``consistency``
+    (1: there is one modality), ``text`` (``""``) and ``truncated_by`` (``""``, ``"horizon"`` or
+    ``"uncertainty"``).
 
     Args:
         model: folder of the model, as ``runs/cartpole/round-5/model``.
@@ -145,7 +146,8 @@ class VectorDreamEnv(gym.Env[Observation, Any]):
             encoded.expand(members, 1, -1),
             self._generator if self._drawn else None,
         )
-        uncertainty = float(self.model.uncertainty(state[None], encoded))
+        left = bool(step.outside[self._member, 0])  # what was recorded: nothing is known there
+        uncertainty = 1.0 if left else float(self.model.uncertainty(state[None], encoded))
         self._state = step.next_states[self._member, 0]
         self._age += 1
         terminated, cut = bool(step.terminated[self._member, 0]), ""
