@@ -14,6 +14,8 @@ NEIGHBOURS = 3
 """A state is as new as its third nearest among those visited is far."""
 KNOWN_BY_HEART = 1e-12
 """The least that is usual, so that nothing is divided by 0."""
+LOW = 0.05
+"""Quantile of the rewards that is expected outside of what was recorded."""
 FAR = 1e-4
 """One less the discount of an agent that looks ahead without end: so far is far enough."""
 MOST_COMPARED = 4096
@@ -56,7 +58,8 @@ class Dream:
         curious: bool = False,
     ) -> Dream:
         """Return dreams of ``dynamics``, which was fitted to ``data``."""
-        lowest = float(data.rewards.min())
+        going = data.rewards[~data.terminated] if not data.terminated.all() else data.rewards
+        lowest = float(going.quantile(LOW))  # the very lowest is an accident
         dream = cls(
             dynamics,
             dynamics.imaginer(),

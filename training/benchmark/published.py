@@ -60,6 +60,11 @@ REFERENCES: dict[str, Reference] = {
     ),
     "InvertedPendulum-v5": Reference(2_000, 6, 1_000),
     "Reacher-v5": Reference(20_000, -43, -4),
+    "MountainCar-v0": Reference(
+        5_000, -200, -100,
+        (Published("DQN", 120_000, -100.8, ZOO), Published("PPO", 1_000_000, -110.4, ZOO)),
+    ),
+    "InvertedDoublePendulum-v5": Reference(5_000, 55, 9_350),
 }  # fmt: skip
 """The worlds of the benchmark; any other Gymnasium environment of numbers can be named too."""
 DEFAULT_BUDGET = 5_000
