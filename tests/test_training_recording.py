@@ -224,3 +224,27 @@ def test_a_recording_may_be_moved(tmp_path: Path) -> None:
     write(tmp_path / "r")
     shutil.move(tmp_path / "r", tmp_path / "elsewhere")
     assert Recording.load(tmp_path / "elsewhere").steps == sum(LENGTHS)
+
+
+def test_it_says_what_nobody_can_learn_from_it() -> None:
+    def of(*rewards: list[float], ended: bool = False) -> list[str]:
+        specs = {Modality.VECTOR: VectorSpec(("x",), (0.0,), (1.0,))}
+        episodes = [
+            Episode(
+                {Modality.VECTOR: np.zeros((len(paid) + 1, 1), np.float32)},
+                np.zeros(len(paid), np.int64),
+                np.array(paid, np.float32),
+                terminated=ended,
+                truncated=not ended,
+                seed=number,
+            )
+            for number, paid in enumerate(rewards)
+        ]
+        return Recording("w", specs, ActionSpec("discrete", (2,)), episodes).lacks()
+
+    assert of([-1, -1], [-1]) == ["no episode is ended by the world", "every step pays -1"]
+    assert of([1, 1], ended=True) == []  # how long it goes on differs
+    assert of([0, 0, 0, -5], ended=True) == ["no step pays more than the usual 0"]
+    assert of([0, 0, 1], ended=True) == []
+    assert of([-0.3, -0.1, -0.2]) == ["no episode is ended by the world"]
+    assert of([np.nan, np.nan]) == []

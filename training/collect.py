@@ -25,6 +25,7 @@ from .actors import Actor, make_actor
 from .data_checks import EpisodeCheck, check_options
 from .dataset import Description, read_description
 from .episode import Episode, RecordingError
+from .recording import Recording
 from .shelf import DATA, Shelf
 
 
@@ -103,6 +104,7 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     if not ((folder / DATA).exists() and _is_finished(folder, config)):
         with RunLock(folder):
             new_steps = _collect(folder, config)
+        Recording.load(folder).tell_lacks()
     figures = read_description(folder).settings
     return {
         **{key: figures[key] for key in ("world", "steps", "episodes", "mean_return")},

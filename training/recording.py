@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from worldgpt_env.model.errors import WriteError
 from worldgpt_env.model.modalities import ActionSpec, Modality, ModalitySpec
@@ -51,6 +53,30 @@ class Recording:
                     f"the episodes are {self.episodes!r:.80}; give a list of them."
                 )
             self.episodes = list(self.episodes)
+
+    def lacks(self) -> list[str]:
+        """Return, as sentences, what no world model can learn from this recording."""
+        rewards = np.concatenate([episode.rewards for episode in self.episodes])
+        rewards = rewards[np.isfinite(rewards)]
+        if not len(rewards):
+            return []  # nobody recorded rewards, and nobody expects any
+        values, counts = np.unique(rewards, return_counts=True)
+        ends = any(episode.terminated for episode in self.episodes)
+        found = [] if ends else ["no episode is ended by the world"]
+        if len(values) == 1 and not ends:
+            found.append(f"every step pays {values[0]:g}")
+        elif len(values) > 1 and values[counts.argmax()] == values[-1]:
+            found.append(f"no step pays more than the usual {values[-1]:g}")
+        return found
+
+    def tell_lacks(self) -> None:
+        """Say on the terminal what :meth:`lacks` finds."""
+        if lacks := self.lacks():
+            tqdm.write(
+                f"note: in this recording of {self.world} {' and '.join(lacks)}, so that no dream "
+                "will know better; record more steps, or with --policy.",
+                sys.stderr,
+            )
 
     @classmethod
     def load(cls, paths: Paths) -> Recording:

@@ -56,6 +56,7 @@ def _train(config: TrainConfig, run: Path, observer: Observer) -> dict[str, Any]
     began = time.process_time()
     whole = load_recording(list(config.data))
     recording = whole.of(config.scenarios)
+    recording.tell_lacks()
     learned, held_out = recording.split(config.held_out, config.seed)
     learned = learned.sample(config.share, config.seed)
     torch.manual_seed(config.seed)
