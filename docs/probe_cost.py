@@ -55,13 +55,20 @@ def plain_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor)
     return (queries @ keys.transpose(2, 3) + mask).softmax(-1) @ values
 
 
-def plain_blocks(function: Callable[..., Tensor], inputs: Sequence[Tensor], *_: Any) -> Tensor:
-    """Apply ``function`` to blocks of exactly 16 rows."""
+def plain_blocks(
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    name: Any,
+    owner: Any = None,
+    scheme: Any = None,
+    finish: Callable[[Tensor], Tensor] = lambda rows: rows,
+) -> Tensor:
+    """Apply ``function`` and ``finish`` to blocks of exactly 16 rows."""
     count = len(inputs[0])
     missing = -count % 16
     padded = [torch.cat([t, t[-1:].expand(missing, *t.shape[1:])]) for t in inputs]
     parts = zip(*(t.split(16) for t in padded), strict=True)
-    return torch.cat([function(*part) for part in parts])[:count]
+    return torch.cat([finish(function(*part)) for part in parts])[:count]
 
 
 PLAIN: dict[str, Callable[..., Tensor]] = {
