@@ -20,10 +20,10 @@ def test_it_tells_how_many_real_steps_each_needs() -> None:
     world = WorldScores({"dyna": EARLY, "alone": LATE})
     assert world.score("alone", 999).value == pytest.approx(22.5)
     assert world.final("dyna").value == 100
-    assert world.fewer() == (1000, 200)
-    assert WorldScores({"dyna": LATE[:1], "alone": EARLY}).fewer() == (200, 1000)
+    assert world.fewer(span=50) == (1000, 200)  # from 100 less 1 on
+    assert WorldScores({"dyna": LATE[:1], "alone": EARLY}).fewer(50) == (200, 1000)
     never = [Curve((100,), (5.0,), 1.0)]
-    assert WorldScores({"dyna": never, "alone": LATE}).fewer() is None
+    assert WorldScores({"dyna": never, "alone": LATE}).fewer(50) is None
 
 
 def test_it_compares_at_equal_real_steps() -> None:
@@ -34,7 +34,7 @@ def test_it_compares_at_equal_real_steps() -> None:
     better = equal.probability_of_improvement()
     assert better is not None and better.value == 0.5
     told = report(result)
-    assert "| A-v0  | 1,000       | 200        | 5.0         |" in told
+    assert "| A-v0  | 1,000       | 200        | 5.0         | –         |" in told
     assert "| A-v0  | alone | 200        | 22.5 [" in told
 
 

@@ -15,6 +15,8 @@ from ..tables import markdown_table
 from .published import REFERENCES
 
 OURS, CONTROL = "dyna", "alone"
+EQUAL = 0.02
+"""Share of what lies between random play and a very good agent that two equal scores differ by."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,18 @@ class WorldScores:
         """Return the real steps after which the score of ``agent`` first is ``wanted``."""
         return next((n for n in self.places(agent) if self.score(agent, n).value >= wanted), None)
 
-    def fewer(self) -> tuple[int, int] | None:
+    def fewer(self, span: float) -> tuple[int, int] | None:
         """Return the real steps with which each of both agents first is as good as the control.
 
-        As good: its best score over all its real steps, or the lower end of that score's interval.
-        The control's steps come first. None if one of them was not run, or ours never gets there.
+        As good: its best score over all its real steps, less :data:`EQUAL` of ``span``, what lies
+        between random play and a very good agent. The control's steps come first. None if one of
+        them was not run, or ours never gets there.
         """
         if OURS not in self.runs or CONTROL not in self.runs:
             return None
-        scores = {n: self.score(CONTROL, n) for n in self.places(CONTROL)}
-        wanted = max(scores.values(), key=lambda score: score.value).low
-        needed = next(n for n, score in scores.items() if score.value >= wanted)
-        ours = self.steps_to(OURS, wanted)
-        return None if ours is None else (needed, ours)
+        best = max(self.score(CONTROL, n).value for n in self.places(CONTROL))
+        needed, ours = (self.steps_to(agent, best - EQUAL * span) for agent in (CONTROL, OURS))
+        return None if ours is None or needed is None else (needed, ours)
 
     def cpu_seconds(self, agent: str) -> float:
         """Return the mean over runs."""
@@ -96,7 +97,7 @@ class BenchmarkResult(Result):
         """Return the scores and the curves behind them."""
         found: Figures = {"seeds": list(self.seeds), "worlds": {}}
         for env, world in self.worlds.items():
-            fewer = world.fewer()
+            fewer = world.fewer(self._span(env))
             found["worlds"][env] = {
                 "fewer": None if fewer is None else {"alone": fewer[0], "dyna": fewer[1]},
                 "agents": {
@@ -174,12 +175,30 @@ class BenchmarkResult(Result):
         """Return a row for each world: the real steps to be as good as the agent alone."""
         rows = []
         for env, world in self.worlds.items():
-            fewer = world.fewer()
             if {OURS, CONTROL} <= set(world.runs):
-                shown = ["–", "–", "never"] if fewer is None else _ratio(*fewer)
-                rows.append([env, *shown])
+                rows.append([env, *_ratio(world.fewer(self._span(env))), *self._beside(env)])
         header = ["world", "alone needs", "dyna needs", "times fewer"]
+        header += ["published", "dyna needs for that", "times fewer"]
         return markdown_table(header, rows) if rows else ""
+
+    def _span(self, env: str) -> float:
+        """Return what lies between random play and a very good agent, or all that was measured."""
+        if env in REFERENCES:
+            return REFERENCES[env].solved - REFERENCES[env].random
+        returns = [
+            x for runs in self.worlds[env].runs.values() for run in runs for x in run.returns
+        ]
+        return max(returns) - min(returns)
+
+    def _beside(self, env: str) -> list[str]:
+        """Return the published figure of the fewest real steps, and what Dyna needs for it."""
+        published = REFERENCES[env].published if env in REFERENCES else ()
+        if not published:
+            return ["–"] * 3
+        first = min(published, key=lambda other: other.real_steps)
+        ours = self.worlds[env].steps_to(OURS, first.value - EQUAL * self._span(env))
+        told = f"{first.agent} {first.value:.1f} at {first.real_steps:,}"
+        return [told, *_ratio(None if ours is None else (first.real_steps, ours))[1:]]
 
 
 def report(result: BenchmarkResult) -> str:
@@ -206,8 +225,11 @@ def _line(run: Curve) -> tuple[np.ndarray, np.ndarray]:
     return np.array(run.real_steps), np.array(run.returns)
 
 
-def _ratio(alone: int, dyna: int) -> list[str]:
-    return [f"{alone:,}", f"{dyna:,}", f"{alone / dyna:.1f}"]
+def _ratio(fewer: tuple[int, int] | None) -> list[str]:
+    """Return the real steps of both and how many times fewer ours are."""
+    if fewer is None:
+        return ["–", "never", "–"]
+    return [f"{fewer[0]:,}", f"{fewer[1]:,}", f"{fewer[0] / fewer[1]:.1f}"]
 
 
 def _shown(score: Interval) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -148,7 +148,7 @@ def line_plots(panels: Sequence[Panel], across: str, down: str) -> Figure:
     """Return plots with one legend: one colour a recipe, a thin line a run, their mean bold.
 
     Args:
-        panels: their recipes have one order.
+        panels: a recipe has the same colour in all of them.
         across: what the horizontal axes show.
         down: what the vertical axes show.
     """
@@ -159,10 +159,11 @@ def line_plots(panels: Sequence[Panel], across: str, down: str) -> Figure:
     rows = math.ceil(len(panels) / columns)
     size = (4.6 * columns, 2.8 * rows + 0.3)
     figure = Figure(size, layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.15))
+    order = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for panel, axes in zip(panels, grid, strict=False):  # an odd number leaves one empty
-        for number, (name, lines) in enumerate(panel.lines.items()):
-            colour = COLOURS[number % len(COLOURS)]
+        for name, lines in panel.lines.items():
+            colour = COLOURS[order.index(name) % len(COLOURS)]
             for line in lines if len(lines) > 1 else ():
                 axes.plot(*line, color=colour, alpha=0.4, linewidth=0.9)
             axes.plot(*mean_line(lines), color=colour, linewidth=2, label=name, zorder=3)
@@ -175,8 +176,12 @@ def line_plots(panels: Sequence[Panel], across: str, down: str) -> Figure:
         axes.spines[:].set_visible(False)
     for axes in grid:
         axes.set_visible(False)
-    handles, names = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower left", ncols=4, frameon=False, labelcolor=INK)
+    named: dict[str, Any] = {}  # a panel may lack a recipe
+    for axes in figure.axes:
+        named |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(
+        named.values(), named, loc="outside lower left", ncols=4, frameon=False, labelcolor=INK
+    )
     return figure
 
 
