@@ -29,7 +29,8 @@ CONFIGS += [f"{MAKING}wild.WildConfig", f"{MAKING}crafted.CraftedConfig"]
 def parsed(line: str) -> dict[str, Any]:
     """Return the options of a command line, without those that all commands have."""
     options = vars(build_parser().parse_args(line.split()))
-    return {n: v for n, v in options.items() if n not in ("command", "json", "threads", "light")}
+    shared = ("command", "json", "threads", "light", "modules")
+    return {name: value for name, value in options.items() if name not in shared}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
