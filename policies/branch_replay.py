@@ -38,6 +38,10 @@ class Steps:
         names = Steps.__dataclass_fields__
         return Steps(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
+    def draw(self, count: int, generator: torch.Generator) -> Steps:
+        """Return ``count`` steps drawn with ``generator``, with repeats."""
+        return self.rows(torch.randint(len(self), (count,), generator=generator))
+
     def rows(self, chosen: Tensor) -> Steps:
         """Return the steps ``chosen``."""
         return Steps(*(getattr(self, name)[chosen] for name in Steps.__dataclass_fields__))
@@ -65,9 +69,10 @@ class BranchReplay:
         count = batch_size
         if self.imagined is not None:
             count = max(1, round(self.real_share * batch_size))
-        steps = self._draw(self.real, count)
+        steps = self.real.draw(count, self._generator)
         if self.imagined is not None and count < batch_size:
-            steps = Steps.joined([steps, self._draw(self.imagined, batch_size - count)])
+            rest = self.imagined.draw(batch_size - count, self._generator)
+            steps = Steps.joined([steps, rest])
         return DictReplayBufferSamples(
             {"vector": steps.states},
             steps.actions,
@@ -75,6 +80,3 @@ class BranchReplay:
             steps.terminated[:, None],
             steps.rewards[:, None],
         )
-
-    def _draw(self, steps: Steps, count: int) -> Steps:
-        return steps.rows(torch.randint(len(steps), (count,), generator=self._generator))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,10 @@ from torch import Tensor
 from worldgpt_env.model.vector_dynamics import VectorDynamics, VectorStep, VectorTransitions
 from worldgpt_env.model.vector_dynamics.ensemble_dynamics import imagine_rows
 
+from .branch_replay import Steps
+
+Act = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From states to actions, as the agent learns from them and as the dynamics reads them."""
 NEIGHBOURS = 3
 """A state is as new as its third nearest among those visited is far."""
 KNOWN_BY_HEART = 1e-12
@@ -24,7 +29,7 @@ MOST_COMPARED = 4096
 
 @dataclass(frozen=True)
 class Dream:
-    """What is dreamt of.
+    """What an agent dreams of.
 
     Attributes:
         dynamics: all members, for disagreement.
@@ -91,6 +96,20 @@ class Dream:
         return replace(
             step, rewards=rewards / self.reward_scale, terminated=step.terminated | step.outside
         )
+
+    @torch.no_grad()
+    def branches(self, begin: Tensor, length: int, act: Act, generator: torch.Generator) -> Steps:
+        """Imagine a branch of at most ``length`` steps from each state of ``begin``, ``(B, D)``."""
+        states, found = begin, []
+        for _ in range(length):
+            actions, encoded = act(states)
+            step = self.step(states, encoded, generator)
+            ends = step.terminated.float()
+            found.append(Steps(states, actions, step.next_states, ends, step.rewards))
+            states = step.next_states[~step.terminated]
+            if not len(states):
+                break
+        return Steps.joined(found)
 
     def curiosity(self, states: Tensor, actions: Tensor, next_states: Tensor) -> Tensor:
         """Return the reward of a curious agent, ``(B,)``: half for each of two, at most 5.

@@ -165,15 +165,18 @@ class DynaCallback(BaseCallback):
         )
         dream = Dream.of(self.world, data, float(model.gamma))
         steps = round(self.agent_updates * self.every / PARTS)
-        self._replay.imagined = []
+        count, imagined = max(1, self.branches // PARTS), list[Steps]()
         for _ in range(PARTS):
-            self._replay.imagined += self._branches(dream)
+            chosen = torch.randint(len(data), (count,), generator=self._generator)
+            begin = data.states[chosen]
+            imagined.append(dream.branches(begin, self.branch_length, self._act, self._generator))
+            self._replay.imagined = Steps.joined(imagined)
             if steps:
                 model.train(gradient_steps=steps, batch_size=model.batch_size)
         for name, value in fitted.to_json().items():
             if value is not None:
                 self.logger.record(f"dyna/{name}", value)
-        self.logger.record("dyna/imagined_steps", sum(map(len, self._replay.imagined)))
+        self.logger.record("dyna/imagined_steps", sum(map(len, imagined)))
         if self.verbose:
             print(
                 f"{model.num_timesteps} real steps: error of a change {fitted.change_error:.3g} "
@@ -205,25 +208,14 @@ class DynaCallback(BaseCallback):
             return actions.float()  # the buffer holds them in [-1, 1]
         return self._encoder(actions[..., 0] if self._encoder.spec.kind == "discrete" else actions)
 
-    @torch.no_grad()
-    def _branches(self, dream: Dream) -> list[Steps]:
-        """Imagine a part of the branches with the agent's own actions, exploring as it does."""
+    def _act(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the agent's own actions, exploring as it does; see :data:`.Act`."""
         model: Any = self.model
-        count = max(1, self.branches // PARTS)
-        chosen = torch.randint(len(dream.visited), (count,), generator=self._generator)
-        states, found = dream.visited[chosen], []
-        for _ in range(self.branch_length):
-            taken, _ = model.predict(states.numpy(), deterministic=False)
-            if self._encoder.spec.kind == "box":
-                taken = model.policy.scale_action(taken)
-            actions = torch.from_numpy(np.asarray(taken).reshape(len(states), -1))
-            step = dream.step(states, self._encode(actions), self._generator)
-            ends = step.terminated.float()
-            found.append(Steps(states, actions, step.next_states, ends, step.rewards))
-            states = step.next_states[~step.terminated]
-            if not len(states):
-                break
-        return found
+        taken, _ = model.predict(states.numpy(), deterministic=False)
+        if self._encoder.spec.kind == "box":
+            taken = model.policy.scale_action(taken)
+        actions = torch.from_numpy(np.asarray(taken).reshape(len(states), -1))
+        return actions, self._encode(actions)
 
 
 class MixedReplay:
@@ -231,12 +223,13 @@ class MixedReplay:
 
     Attributes:
         real: the agent's own buffer.
-        imagined: dreamt steps; without any, ``sample`` is the buffer's.
+        imagined: steps beside them; without any, ``sample`` is the buffer's.
     """
 
     def __init__(self, real: ReplayBuffer, real_share: float, generator: torch.Generator) -> None:
         """Mix ``real_share`` of each batch from ``real`` with dreams."""
-        self.real, self.imagined = real, list[Steps]()
+        self.real = real
+        self.imagined: Steps | None = None
         self._share, self._generator = real_share, generator
 
     def __getattr__(self, name: str) -> Any:
@@ -245,19 +238,19 @@ class MixedReplay:
 
     def sample(self, batch_size: int, env: Any = None) -> Any:
         """Return ``batch_size`` steps as the agent's own buffer gives them."""
-        lived = max(1, round(self._share * batch_size)) if self.imagined else batch_size
+        if self.imagined is None:
+            return self.real.sample(batch_size, env=env)
+        lived = max(1, round(self._share * batch_size))
         batch = self.real.sample(lived, env=env)
         if lived == batch_size:
             return batch
-        dreamt = Steps.joined(self.imagined)
-        rows = torch.randint(len(dreamt), (batch_size - lived,), generator=self._generator)
-        dreamt = dreamt.rows(rows)
+        steps = self.imagined.draw(batch_size - lived, self._generator)
         columns = {
-            "observations": dreamt.states,
-            "actions": dreamt.actions,
-            "next_observations": dreamt.next_states,
-            "dones": dreamt.terminated[:, None],
-            "rewards": dreamt.rewards[:, None],
+            "observations": steps.states,
+            "actions": steps.actions,
+            "next_observations": steps.next_states,
+            "dones": steps.terminated[:, None],
+            "rewards": steps.rewards[:, None],
         }
         joined = {
             name: torch.cat([getattr(batch, name), part.to(getattr(batch, name))])

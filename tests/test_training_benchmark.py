@@ -34,7 +34,9 @@ def test_it_compares_at_equal_real_steps() -> None:
     better = equal.probability_of_improvement()
     assert better is not None and better.value == 0.5
     told = report(result)
-    assert "| A-v0  | 1,000       | 200        | 5.0         | –         |" in told
+    assert "| 1,000       | 200        | 5.0         | –         |" in told
+    gap = result.worlds["A-v0"].difference()
+    assert gap.value == pytest.approx(100 - 21.25) and gap.low > 60
     assert "| A-v0  | alone | 200        | 22.5 [" in told
 
 

@@ -158,13 +158,8 @@ class AudioCodec(Codec):
         """Return sounds ``(B, S, channels)`` float32 in [-1, 1] of ``codes`` ``(B, C, G)``."""
         self.check_codes(codes)
         features = by_rows(self._draw, [codes], "draw", self)
-        return by_rows(
-            self.spectrum.synthesise,
-            [features],
-            "synthesise",
-            self,
-            finish=lambda x: x.clamp(-1, 1),
-        )
+        spectrum = self.spectrum
+        return by_rows(spectrum.synthesise, [features], "synthesise", self, finish=spectrum.cut)
 
     def latent(self, codes: Tensor) -> Tensor:
         """Return the FSQ values ``(B, C*G)`` of ``codes`` ``(B, C, G)``."""

@@ -62,16 +62,12 @@ class Spectrum(nn.Module):
         logs = torch.log(self._energies(self._transform(raw.transpose(1, 2))) + FLOOR)
         return torch.einsum("kc,bctm->bktm", self.mix, logs)
 
-    def synthesise(self, features: Tensor) -> Tensor:
-        """Return the sound ``(B, S, channels)`` float32 of ``features``, cut to [-1, 1]."""
-        return self.cut(self.render(features))
-
     @staticmethod
     def cut(sound: Tensor) -> Tensor:
         """Return ``sound`` of any shape, cut to [-1, 1]."""
         return sound.clamp(-1.0, 1.0)
 
-    def render(self, features: Tensor) -> Tensor:
+    def synthesise(self, features: Tensor) -> Tensor:
         """Return the sound ``(B, S, channels)`` float32 of ``features``, as loud as it is."""
         logs = torch.einsum("ck,bktm->bctm", self.unmix, features)
         target = (torch.exp(logs.clamp(max=0.0)) - FLOOR).clamp(min=0.0)  # (B, channels, T, bands)

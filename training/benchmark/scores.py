@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ..evaluation.plots import Panel, draw_lines
-from ..intervals import Interval, stratified_bootstrap
+from ..intervals import (
+    Interval,
+    difference_interval,
+    interquartile_mean,
+    stratified_bootstrap,
+)
 from ..results_io import Figures, Result, to_json
 from ..tables import markdown_table
 from .published import REFERENCES
@@ -64,9 +69,19 @@ class WorldScores:
         """Return the score after all real steps of ``agent``."""
         return self.score(agent, self.places(agent)[-1])
 
+    def value(self, agent: str, real_steps: int) -> float:
+        """Return the interquartile mean over seeds after ``real_steps``."""
+        return interquartile_mean([run.at(real_steps) for run in self.runs[agent]])
+
     def steps_to(self, agent: str, wanted: float) -> int | None:
         """Return the real steps after which the score of ``agent`` first is ``wanted``."""
-        return next((n for n in self.places(agent) if self.score(agent, n).value >= wanted), None)
+        return next((n for n in self.places(agent) if self.value(agent, n) >= wanted), None)
+
+    def difference(self) -> Interval:
+        """Return the mean of ours less that of the control at equal real steps, by Welch's t."""
+        steps = self.places(OURS)[-1]
+        control, ours = ([run.at(steps) for run in self.runs[a]] for a in (CONTROL, OURS))
+        return difference_interval(control, ours)
 
     def fewer(self, span: float) -> tuple[int, int] | None:
         """Return the real steps with which each of both agents first is as good as the control.
@@ -77,7 +92,7 @@ class WorldScores:
         """
         if OURS not in self.runs or CONTROL not in self.runs:
             return None
-        best = max(self.score(CONTROL, n).value for n in self.places(CONTROL))
+        best = max(self.value(CONTROL, n) for n in self.places(CONTROL))
         needed, ours = (self.steps_to(agent, best - EQUAL * span) for agent in (CONTROL, OURS))
         return None if ours is None or needed is None else (needed, ours)
 
@@ -98,7 +113,9 @@ class BenchmarkResult(Result):
         found: Figures = {"seeds": list(self.seeds), "worlds": {}}
         for env, world in self.worlds.items():
             fewer = world.fewer(self._span(env))
+            both = {OURS, CONTROL} <= set(world.runs)
             found["worlds"][env] = {
+                "difference": world.difference().to_json() if both else None,
                 "fewer": None if fewer is None else {"alone": fewer[0], "dyna": fewer[1]},
                 "agents": {
                     agent: {
@@ -176,8 +193,10 @@ class BenchmarkResult(Result):
         rows = []
         for env, world in self.worlds.items():
             if {OURS, CONTROL} <= set(world.runs):
-                rows.append([env, *_ratio(world.fewer(self._span(env))), *self._beside(env)])
-        header = ["world", "alone needs", "dyna needs", "times fewer"]
+                difference = _shown(world.difference())
+                told = [*_ratio(world.fewer(self._span(env))), *self._beside(env)]
+                rows.append([env, difference, *told])
+        header = ["world", "dyna less alone [95 %]", "alone needs", "dyna needs", "times fewer"]
         header += ["published", "dyna needs for that", "times fewer"]
         return markdown_table(header, rows) if rows else ""
 

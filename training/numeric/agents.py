@@ -241,36 +241,20 @@ class DreamAgent:
         replay.real = _real_steps(dream, data)
         self.algorithm.replay_buffer = replay  # type: ignore[attr-defined]
         updates = total // PARTS
+        actor: Any = self.algorithm.policy.actor
+
+        def act(states: Tensor) -> tuple[Tensor, Tensor]:
+            actions = actor({"vector": states}, deterministic=False)  # in [-1, 1], as encoded
+            return actions, actions
+
         imagined: list[Steps] = []
         for part in range(PARTS):
-            imagined += self._branches(recipe, count, dream, data, generator)
+            begin = data.states[torch.randint(len(data), (count,), generator=generator)]
+            imagined.append(dream.branches(begin, recipe.branch_length, act, generator))
             replay.imagined = Steps.joined(imagined)
             self.algorithm.train(gradient_steps=updates, batch_size=recipe.batch_size)  # type: ignore[attr-defined]
             after_part(part)
         return {"imagined_steps": sum(len(part) for part in imagined), "updates": total}
-
-    @torch.no_grad()
-    def _branches(
-        self,
-        recipe: SacRecipe,
-        count: int,
-        dream: Dream,
-        data: VectorTransitions,
-        generator: torch.Generator,
-    ) -> list[Steps]:
-        """Imagine ``count`` branches from real states with the agent's own actions."""
-        begin = torch.randint(len(data), (count,), generator=generator)
-        states, steps = data.states[begin], []
-        actor: Any = self.algorithm.policy.actor
-        for _ in range(recipe.branch_length):
-            actions = actor({"vector": states}, deterministic=False)
-            step = dream.step(states, actions, generator)
-            ends = step.terminated.float()
-            steps.append(Steps(states, actions, step.next_states, ends, step.rewards))
-            states = step.next_states[~step.terminated]
-            if not len(states):
-                break
-        return steps
 
 
 def _rms(values: Tensor) -> float:
