@@ -67,10 +67,11 @@ def _draw(
     """Return the split of each of the ``sources`` of one scenario."""
     free = len(sources) - 1  # one is left to train on
     counts = {}
+    kept = int(shares.knowledge > 0)  # for knowledge, where rounding gives test all that is free
     for split, share in (("test", shares.test), ("knowledge", shares.knowledge)):
         wanted = max(round(share * len(sources)), 1) if share else 0
-        counts[split] = min(wanted, free)
-        free -= counts[split]
+        counts[split] = min(wanted, max(free - kept, min(free, 1)))
+        free, kept = free - counts[split], 0
     shuffled = [sources[number] for number in generator.permutation(len(sources))]
     names = [split for split, count in counts.items() for _ in range(count)]
     names += ["train"] * (len(sources) - len(names))
