@@ -40,21 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     130, 143 or 129: stopped by Ctrl-C, SIGTERM or SIGHUP (the terminal was closed); the same
     command goes on.
     """
-    options = vars(build_parser().parse_args(arguments))
-    command: Callable[..., Figures] = options.pop("command")
-    path, threads, light = (options.pop(name) for name in ("json", "threads", "light"))
     try:
-        for module in options.pop("modules", []):
-            _import(module)
-        if path is not None:
-            _check_target(path)
-        check_whole("--threads", threads, 1, 1024)
-        with _stopped_by_signals(), _locked(path):
-            if not light:
-                _set_threads(threads)
-            figures = command(**options)
-            if path is not None:
-                write_json(path, figures)
+        with _stopped_by_signals():
+            _run(vars(build_parser().parse_args(arguments)))
     except (WorldGPTError, OSError) as error:
         _say(f"worldgpt: {error}")
         return 2
@@ -62,6 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say("\nworldgpt: stopped; the same command goes on.")
         return 128 + getattr(error, "number", signal.SIGINT)
     return 0
+
+
+def _run(options: dict[str, Any]) -> None:
+    """Run the command that was parsed, and write its figures where they are wanted."""
+    command: Callable[..., Figures] = options.pop("command")
+    path, threads, light = (options.pop(name) for name in ("json", "threads", "light"))
+    for module in options.pop("modules", []):
+        _import(module)
+    if path is not None:
+        _check_target(path)
+    check_whole("--threads", threads, 1, 1024)
+    with _locked(path):
+        if not light:
+            _set_threads(threads)
+        figures = command(**options)
+        if path is not None:
+            write_json(path, figures)
 
 
 def _say(sentence: str) -> None:

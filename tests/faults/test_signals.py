@@ -45,7 +45,8 @@ def stop_and_finish(trials: Trials, name: str, folder: Path, number: int, **how:
         result = trials.zygote.stop(argv, number, **how)  # type: ignore[arg-type]
     else:
         result = trials.zygote.run(argv, number=number, **how)
-    assert result.code in (0, CODES[number]), result.said
+    unborn = -number if "seconds" in how else 0  # it came before the command had begun
+    assert result.code in (0, unborn, CODES[number]), result.said
     if result.code == CODES[number] and number != signal.SIGKILL:
         assert told(result) == "worldgpt: stopped; the same command goes on."
     assert not result.orphans
