@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from worldgpt_env import make_world
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.training.actors import LeastTried, make_actor
+from worldgpt_env.training.actors import CircleBreaker, LeastTried, make_actor
 from worldgpt_env.training.collect import CollectConfig, collect
 from worldgpt_env.training.recording import Recording
 
@@ -80,3 +80,45 @@ def test_actions_without_numbers_are_refused() -> None:
     world = SimpleNamespace(action_space=spaces.Box(-1, 1, (2,)))
     with pytest.raises(ConfigurationError, match="record with --policy random"):
         make_actor("least-tried", world, epsilon=0.0)
+
+
+class Stubborn:
+    """An actor that always does the same."""
+
+    def begin(self, generator: np.random.Generator, seed: int) -> None:
+        """Remember nothing."""
+
+    def __call__(self, observation: dict[str, np.ndarray]) -> int:
+        """Return the first action."""
+        return 3
+
+
+def test_a_lost_policy_gives_way_to_what_was_tried_least() -> None:
+    actor = CircleBreaker(Stubborn(), spaces.Discrete(4, start=3))
+    for _ in range(2):  # a new episode forgets the visits of the one before
+        actor.begin(np.random.default_rng(0), 0)
+        here = {"image": np.zeros(4)}
+        actions = [actor(here) for _ in range(8)]
+        assert actions[:2] == [3, 3] and sorted(actions[2:5]) == [4, 5, 6]
+        assert sorted(actions) == [3, 3, 4, 4, 5, 5, 6, 6]
+    actor.begin(np.random.default_rng(0), 0)
+    new = [actor({"image": np.full(4, float(number))}) for number in range(1, 9)]
+    assert new == [3] * 8  # nothing comes again, so that the other actor is left alone
+
+
+def test_a_policy_that_walks_in_circles_sees_more_when_they_are_broken() -> None:
+    met = {}
+    for breaks in (False, True):
+        world = make_world("doorkey", **ROOM)
+        actor: object = Stubborn()
+        actor = CircleBreaker(actor, world.action_space) if breaks else actor
+        actor.begin(np.random.default_rng(0), 0)
+        observation, _ = world.reset(seed=0)
+        seen = set()
+        for _ in range(300):
+            seen.add(observation["image"].tobytes())
+            observation, _, terminated, truncated, _ = world.step(actor(observation))
+            if terminated or truncated:
+                break
+        met[breaks] = len(seen)
+    assert met[True] > 5 * met[False]

@@ -13,6 +13,9 @@ from worldgpt_env.worlds import World
 Observation = dict[str, np.ndarray]
 """One moment, raw, by modality."""
 
+MOST_VISITS = 2
+"""A policy that comes to an observation once more in an episode is lost."""
+
 
 class Actor(Protocol):
     """Chooses the actions of one episode after another."""
@@ -24,22 +27,24 @@ class Actor(Protocol):
         """Return the action at ``observation``."""
 
 
-def make_actor(policy: str, world: World, epsilon: float) -> Actor:
+def make_actor(policy: str, world: World, epsilon: float, break_circles: bool = False) -> Actor:
     """Return the actor that is asked for.
 
     Args:
         policy: ``"random"``, ``"least-tried"``, or the folder of a policy.
         world: in which it acts.
         epsilon: the share of actions that are random all the same.
+        break_circles: let a stored policy act only until it is lost, see :class:`CircleBreaker`.
 
     Raises:
         ConfigurationError: the policy cannot act in this world.
     """
     if policy == "random":
         return Uniform(world.action_space)
-    tries = policy == "least-tried"
-    actor: Actor = LeastTried(world.action_space) if tries else StoredActor(policy, world)
-    return Mixed(actor, world.action_space, epsilon)
+    if policy == "least-tried":
+        return Mixed(LeastTried(world.action_space), world.action_space, epsilon)
+    actor: Actor = Mixed(StoredActor(policy, world), world.action_space, epsilon)
+    return CircleBreaker(actor, world.action_space) if break_circles else actor
 
 
 class Uniform:
@@ -82,11 +87,23 @@ class LeastTried:
 
     def __call__(self, observation: Observation) -> int:
         """See :class:`Actor`."""
-        here = b"".join(observation[key].tobytes() for key in sorted(observation))
-        tried = self._tried.setdefault(here, np.zeros(self._count, np.int64))
+        tried = self._at(observation)
         action = int(self._generator.choice(np.flatnonzero(tried == tried.min())))
         tried[action] += 1
         return self._first + action
+
+    def visits(self, observation: Observation) -> int:
+        """Return how many actions this episode has tried at ``observation``."""
+        return int(self._at(observation).sum())
+
+    def note(self, observation: Observation, action: int) -> None:
+        """Count an action that another actor chose."""
+        self._at(observation)[int(action) - self._first] += 1
+
+    def _at(self, observation: Observation) -> np.ndarray:
+        """Return how often each action was tried at ``observation``, ``(A,)``, to be counted on."""
+        here = b"".join(observation[key].tobytes() for key in sorted(observation))
+        return self._tried.setdefault(here, np.zeros(self._count, np.int64))
 
 
 class StoredActor:
@@ -136,3 +153,30 @@ class Mixed:
         explores = self._generator.random() < self._epsilon
         action = self._actor(observation)
         return self._random(observation) if explores else action
+
+
+class CircleBreaker:
+    """Another actor, until it walks in circles: the rest of the episode tries what is least tried.
+
+    A policy that is lost comes to the same few observations until the episode ends, and what it
+    records holds nothing new.
+    """
+
+    def __init__(self, actor: Actor, space: spaces.Space) -> None:
+        """Refuse actions that cannot be counted."""
+        self._actor, self._tried = actor, LeastTried(space)
+
+    def begin(self, generator: np.random.Generator, seed: int) -> None:
+        """See :class:`Actor`."""
+        self._actor.begin(generator, seed)
+        self._tried.begin(generator, seed)
+        self._lost = False
+
+    def __call__(self, observation: Observation) -> Any:
+        """See :class:`Actor`."""
+        action = self._actor(observation)
+        self._lost |= self._tried.visits(observation) >= MOST_VISITS
+        if self._lost:
+            return self._tried(observation)
+        self._tried.note(observation, action)
+        return action

@@ -41,6 +41,8 @@ class CollectConfig:
             at this observation in this episode), or the folder of a policy.
         seed: the same seed records the same episodes.
         epsilon: except with ``"random"``, the share of actions that are random.
+        break_circles: let ``"least-tried"`` take over for the rest of an episode where a stored
+            policy comes to the same observation for the third time.
         world_options: keyword arguments of ``make_world``.
     """
 
@@ -50,6 +52,7 @@ class CollectConfig:
     policy: str = "random"
     seed: int = 0
     epsilon: float = 0.0
+    break_circles: bool = False
     world_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,7 +81,8 @@ class CollectConfig:
 
     def settings(self) -> dict[str, Any]:
         """Return everything that decides what is recorded, as JSON values."""
-        return {key: value for key, value in asdict(self).items() if key != "out"}
+        free = ("out",) if self.break_circles else ("out", "break_circles")
+        return {key: value for key, value in asdict(self).items() if key not in free}
 
 
 def collect(config: CollectConfig) -> dict[str, Any]:
@@ -144,7 +148,7 @@ def _collect(folder: Path, config: CollectConfig) -> int:
 
 def _fill(shelf: Shelf, world: World, config: CollectConfig, check: EpisodeCheck) -> None:
     """Record episodes until the shelf holds all steps."""
-    actor = make_actor(config.policy, world, config.epsilon)
+    actor = make_actor(config.policy, world, config.epsilon, config.break_circles)
     with tqdm(
         desc=f"collect {config.world}",
         total=config.steps,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
+
+from gymnasium import spaces
 
 from worldgpt_env.model.bounds import COUNT, EPISODES, STEPS, check_fields, from_fields
 from worldgpt_env.model.checkpoint import MANIFEST
@@ -24,6 +27,11 @@ from .stopwatch import Stopwatch
 from .train import train
 from .train_config import TrainConfig, run_of
 
+SMALL_UPDATES = 600
+"""Optimiser steps of a ``small`` model of a few thousand time steps."""
+SMALL_RECORDING = {"blurred": 0.05, "rarity": 0.75}
+"""How a model learns a few thousand time steps, and not by heart."""
+
 
 @dataclass(frozen=True)
 class DynaConfig:
@@ -34,12 +42,12 @@ class DynaConfig:
         world: name of the real world.
         rounds: how many; the first records random actions.
         steps_per_round: real steps recorded in each round.
-        real_steps: in all, shared out evenly among the rounds, in place of ``steps_per_round``.
+        real_steps: in all, in place of ``steps_per_round``: each round doubles what was recorded.
         epsilon: share of random actions in recordings by a policy.
         preset: size of the world model.
-        updates: optimiser steps of the first model; the preset's own number by default.
-        round_updates: those of later rounds, which start from the last model; half of the first's
-            when that is given.
+        updates: optimiser steps of the first model; by default the preset's own number, but 600
+            for ``"small"``, which learns a small recording by heart with more.
+        round_updates: those of later rounds, as many by default.
         algo: the agent, ``"ppo"``, ``"a2c"`` or ``"dqn"``.
         dream_steps: imagined steps of each round; every agent begins anew.
         dream: further fields of :class:`DreamConfig`.
@@ -59,7 +67,7 @@ class DynaConfig:
     updates: int | None = None
     round_updates: int | None = None
     algo: str = "ppo"
-    dream_steps: int = 200_000
+    dream_steps: int = 150_000
     dream: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     episodes: int = 50
@@ -78,9 +86,9 @@ class DynaConfig:
             epsilon=(0, 1),
             episodes=(0, EPISODES),
         )
-        if self.real_steps is not None and self.real_steps < self.rounds:
+        if not all(self.steps_of(number) for number in range(self.rounds)):
             raise ConfigurationError(
-                f"real_steps is {self.real_steps}, fewer than the {self.rounds} rounds; use more."
+                f"real_steps is {self.real_steps}, too few for {self.rounds} rounds; use more."
             )
         _train_config(self, 0), _dream_config(self, 0)  # refuse what they do not understand
 
@@ -88,12 +96,23 @@ class DynaConfig:
         """Return the folder of round ``number``."""
         return self.out / f"round-{number}"
 
+    def updates_of(self, number: int) -> int | None:
+        """Return the optimiser steps of the model of round ``number``; None: the preset's own."""
+        if number and self.round_updates:
+            return self.round_updates
+        return self.updates or (SMALL_UPDATES if self.preset == "small" else None)
+
     def steps_of(self, number: int) -> int:
         """Return the real steps that round ``number`` records."""
         if self.real_steps is None:
             return self.steps_per_round
-        each = self.real_steps // self.rounds
-        return each if number else self.real_steps - each * (self.rounds - 1)
+        begin, end = (_before(self.real_steps, n, self.rounds) for n in (number, number + 1))
+        return end - begin
+
+
+def _before(steps: int, number: int, rounds: int) -> int:
+    """Return how many of ``steps`` come before round ``number``: each round doubles them."""
+    return math.ceil(steps * 2.0 ** (number - rounds)) if number else 0
 
 
 def dyna(config: DynaConfig) -> dict[str, Any]:
@@ -150,33 +169,39 @@ def run_round(config: DynaConfig, number: int) -> dict[str, Any]:
 
 def _collect_config(config: DynaConfig, number: int) -> CollectConfig:
     """Return how round ``number`` records: at random first, then with the last policy."""
-    last = config.folder(number - 1) / "policy"
+    last, counts = config.folder(number - 1) / "policy", _has_numbered_actions(config.world)
     return CollectConfig(
         world=config.world,
         steps=config.steps_of(number),
         out=str(config.folder(number) / "recording"),
-        policy="random" if number == 0 else str(last),
-        epsilon=0.0 if number == 0 else config.epsilon,
+        policy=str(last) if number else "least-tried" if counts else "random",
+        epsilon=config.epsilon if number else 0.0,
+        break_circles=counts and number > 0,
         seed=config.seed + 1000 * number,
     )
 
 
+def _has_numbered_actions(name: str) -> bool:
+    """Return whether the actions of a world can be counted."""
+    world = make_world(name)
+    world.close()
+    return isinstance(world.action_space, spaces.Discrete)
+
+
 def _train_config(config: DynaConfig, number: int) -> TrainConfig:
-    """Return how round ``number`` learns: from all recordings, starting with the last model."""
-    updates = config.updates
-    if number and config.round_updates:
-        updates = config.round_updates
-    elif number and config.updates:
-        updates = max(1, config.updates // 2)
+    """Return how round ``number`` learns: from all recordings, and from nothing else.
+
+    The codecs of the round before have not seen what only a better agent comes to see, and draw it
+    wrong: a model that keeps them keeps their errors.
+    """
     fields = {
         "data": tuple(config.folder(i) / "recording" for i in range(number + 1)),
         "out": config.folder(number) / "model",
         "preset": config.preset,
-        "updates": updates,
-        "init": config.folder(number - 1) / "model" if number else None,
+        "updates": config.updates_of(number),
         "seed": config.seed + number,
     }
-    return from_fields(TrainConfig, fields | dict(config.train), "--train")
+    return from_fields(TrainConfig, fields | SMALL_RECORDING | dict(config.train), "--train")
 
 
 def _dream_config(config: DynaConfig, number: int) -> DreamConfig:
