@@ -21,8 +21,10 @@ from worldgpt_env.model.trainer import remove_saves
 from worldgpt_env.worlds import make_world
 
 from .collect import CollectConfig, collect
+from .dataset import read_episodes
 from .imagination import DreamConfig, dream
 from .policy_evaluation import EvaluateConfig, evaluate
+from .repeats import Repeats
 from .stopwatch import Stopwatch
 from .train import train
 from .train_config import TrainConfig, run_of
@@ -31,6 +33,9 @@ SMALL_UPDATES = 600
 """Optimiser steps of a ``small`` model of a few thousand time steps."""
 SMALL_RECORDING = {"blurred": 0.05, "rarity": 0.75}
 """How a model learns a few thousand time steps, and not by heart."""
+
+ONE_STEP = {"context": 1, "length": 1, "rows": 512}
+"""How a model learns a world whose next state depends on nothing but state and action."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ def run_round(config: DynaConfig, number: int) -> dict[str, Any]:
     folder = config.folder(number)
     figures: dict[str, Any] = {"round": number}
     figures["recording"] = collect(_collect_config(config, number))
-    figures["model"] = _learn(_train_config(config, number))
+    figures["model"] = _learn(_train_config(config, number, _without_past(config, number)))
     figures["dream"] = dream(_dream_config(config, number))
     if config.episodes:
         figures["judgement"] = _judge(config, folder)
@@ -188,20 +193,35 @@ def _has_numbered_actions(name: str) -> bool:
     return isinstance(world.action_space, spaces.Discrete)
 
 
-def _train_config(config: DynaConfig, number: int) -> TrainConfig:
+def _without_past(config: DynaConfig, number: int) -> Mapping[str, Any]:
+    """Return that the model of round ``number`` reads no past, where none is needed."""
+    folders = [config.folder(i) / "recording" for i in range(number + 1)]
+    repeats = Repeats.of(episode for folder in folders for episode in read_episodes(folder))
+    return ONE_STEP if repeats.are_exact else {}
+
+
+def _train_config(
+    config: DynaConfig, number: int, found: Mapping[str, Any] | None = None
+) -> TrainConfig:
     """Return how round ``number`` learns: from all recordings, and from nothing else.
+
+    Args:
+        config: of all rounds.
+        number: of the round.
+        found: fields that the recordings decide.
 
     The codecs of the round before have not seen what only a better agent comes to see, and draw it
     wrong: a model that keeps them keeps their errors.
     """
-    fields = {
+    fields: dict[str, Any] = {
         "data": tuple(config.folder(i) / "recording" for i in range(number + 1)),
         "out": config.folder(number) / "model",
         "preset": config.preset,
         "updates": config.updates_of(number),
         "seed": config.seed + number,
     }
-    return from_fields(TrainConfig, fields | SMALL_RECORDING | dict(config.train), "--train")
+    fields |= SMALL_RECORDING | dict(found or {}) | dict(config.train)
+    return from_fields(TrainConfig, fields, "--train")
 
 
 def _dream_config(config: DynaConfig, number: int) -> DreamConfig:
