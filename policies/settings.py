@@ -19,6 +19,7 @@ from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtr
 from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
+from worldgpt_env.model.arguments import check_like, near
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.model.safe_json import shorten
 
@@ -91,25 +92,30 @@ def settings_from_json(data: Mapping[str, Any], algorithm: type[BaseAlgorithm]) 
         raise CheckpointError(
             f"the policy file holds settings that {algorithm.__name__} lacks: {shorten(unknown)}."
         )
-    for name, value in data.items():
-        _check_kind(name, value, parameters[name].default)
+    try:
+        check_settings_of(algorithm, data)
+    except ConfigurationError as error:
+        raise CheckpointError(f"the policy file is damaged: {error}") from error
     return {name: _value_from_json(value) for name, value in data.items()}
 
 
-def _check_kind(name: str, value: Any, default: Any) -> None:
-    """Refuse a setting that is another kind of value than its ``default``."""
-    kinds: dict[type, Any] = {bool: bool, int: int, float: (int, float)}
-    kind = kinds.get(type(default))
-    if kind is None or value is None or isinstance(value, dict | list):
-        return  # a class, a schedule or nothing
-    if not isinstance(value, kind) or (isinstance(value, bool) and type(default) is not bool):
-        raise CheckpointError(
-            f"the policy file holds the setting {name} {shorten(value)}; it is like {default!r}."
-        )
-    if type(default) is int and not -1 <= value < 2**31:
-        raise CheckpointError(
-            f"the policy file holds the setting {name} {value}; it is from -1 to {2**31 - 1}."
-        )
+def check_settings_of(algorithm: type[BaseAlgorithm], settings: Mapping[str, Any]) -> None:
+    """Refuse settings that ``algorithm`` lacks, or whose values are of another kind.
+
+    Raises:
+        ConfigurationError: naming one.
+    """
+    parameters = inspect.signature(algorithm).parameters
+    for name, value in settings.items():
+        if name not in parameters:
+            known = near(name, parameters)
+            raise ConfigurationError(f"{algorithm.__name__} has no setting {name!r}{known}.")
+        default = parameters[name].default
+        check_like(f"the setting {name}", value, default)
+        if type(default) is int and isinstance(value, int) and not -1 <= value < 2**31:
+            raise ConfigurationError(
+                f"the setting {name} is {value}; it is from -1 to {2**31 - 1}."
+            )
 
 
 def _value_to_json(name: str, value: Any) -> Any:

@@ -59,7 +59,7 @@ def test_discrete_actions_go_by_their_names() -> None:
     gate = ActionValidator(NAMED)
     assert gate.one("Turn  right").tolist() == [1]
     assert gate.many(["go", "turn left"], 2).tolist() == [2, 0]
-    with pytest.raises(InvalidActionError, match="1 'turn right', 2 'go'.; near are 'turn left'"):
+    with pytest.raises(InvalidActionError, match="1 'turn right', 2 'go'.; near is 'turn left'"):
         gate.one("turn lefd")
     twins = Sentences(ActionSpec("discrete", (2,), ("go", "GO")))
     with pytest.raises(InvalidActionError, match="a name that one action has"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from worldgpt_env.model.safe_io import RunLock
 from .commands.table import add_commands
 from .commands.top_level import COMMANDS
 from .commands.worldnet import add_worldnet
-from .parsers import LateParser
+from .parsers import CommandParser, LateParser
 from .results_io import Figures, write_json
 
 
@@ -133,11 +134,13 @@ def _stopped_by_signals() -> Iterator[None]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; nothing heavy is imported for it."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="worldgpt",
         description="Learned multimodal worlds: record a real one, learn it, train in the dream, "
         "judge in the real one.",
     )
+    version = importlib.metadata.version("worldgpt-env")
+    parser.add_argument("--version", action="version", version=f"worldgpt-env {version}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=LateParser)
     parsers = add_commands(commands, COMMANDS)
     parsers["evaluate"].instead["worldnet"] = add_worldnet(commands)

@@ -25,7 +25,7 @@ from worldgpt_env.model.safe_io import RunLock, write_errors
 from worldgpt_env.policies.extractors import default_policy
 from worldgpt_env.policies.memory_vec_env import MemoryVecEnv
 from worldgpt_env.policies.progress import capture, restore
-from worldgpt_env.policies.settings import ALGORITHMS
+from worldgpt_env.policies.settings import ALGORITHMS, check_settings_of
 from worldgpt_env.policies.store import (
     Progress,
     read_policy,
@@ -253,6 +253,7 @@ def build_agent(config: DreamConfig, env: Any) -> BaseAlgorithm:
     settings = HYPER_PARAMETERS[config.algo] | dict(config.settings)
     policy, kwargs = default_policy(env.observation_space, config.obs_mode)
     kwargs["net_arch"] = settings.pop("net_arch")
+    check_settings_of(ALGORITHMS[config.algo], settings)
     if config.algo == "ppo":
         settings["batch_size"] = min(settings["batch_size"], settings["n_steps"] * env.num_envs)
     try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+from worldgpt_env.model.arguments import near
 
 
 class LateParser(argparse.ArgumentParser):
@@ -39,7 +42,29 @@ class LateParser(argparse.ArgumentParser):
         if self.fill is not None:
             fill, self.fill = self.fill, None
             fill(self)
+        self._refuse_unknown(args or ())
         return super().parse_known_args(args, namespace)
+
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        """Refuse an option that this command lacks before anything else, and say what is near."""
+        if self._subparsers is not None:
+            return  # they are options of a command below
+        known = self._option_string_actions
+        for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+            if option != "--" and not any(name.startswith(option) for name in known):
+                self.error(f"there is no option {option}{near(option, known)}")
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of ``worldgpt``; a command that it lacks is told with what is near."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with exit code 2."""
+        found = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if found:
+            word, known = found[1], re.findall(r"[\w-]+", found[2])
+            message = f"there is no command {word!r}{near(word, known)}; see worldgpt --help"
+        super().error(message)
 
 
 def _filled(kind: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -171,11 +171,21 @@ def _known(config: EvaluateConfig) -> _Known:
         record = read_policy(config.policy)
         world = record.extra.get("world", "")
         options = record.extra.get("world_options", {})
+    elif config.policy != "random" and not _is_there(config.policy):
+        raise ConfigurationError(
+            f"there is no policy {config.policy!r:.80}; make one with: worldgpt dream --out "
+            "POLICY, or use a file of Stable-Baselines3, 'random', or 'planner:cem'."
+        )
     name = config.world or world
     if not name:
         raise ConfigurationError("no world to evaluate the policy in was named; add --world NAME.")
     # a world is opened as its model met it
     return _Known(name, dict(options) if name == world else {}, record, model)
+
+
+def _is_there(policy: str) -> bool:
+    """Return whether Stable-Baselines3 would find a file for ``policy``."""
+    return Path(policy).exists() or Path(f"{policy}.zip").exists()
 
 
 def _agent(config: EvaluateConfig, known: _Known, world: World) -> tuple[Predictor, See]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from worldgpt_env.model.arguments import shown
+from worldgpt_env.model.arguments import near, shown
 from worldgpt_env.model.modalities import ActionSpec, TextSpec
 
 from .errors import ConfigurationError, InvalidActionError
@@ -221,12 +221,6 @@ def parse_sentences(sentences: Iterable[str]) -> tuple[str, ...]:
     if not chosen:
         raise ConfigurationError(wrong)
     return tuple(chosen.values())
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """Return ``"; near are 'left', 'lift'"`` out of ``known``, or ``""``."""
-    found = difflib.get_close_matches(word, sorted(set(known)), n=3)
-    return f"; near are {', '.join(map(repr, found))}" if found else ""
 
 
 def unknown_words(words: Iterable[str], known: Iterable[str]) -> str:

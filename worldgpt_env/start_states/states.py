@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from worldgpt_env.model import WorldGPT
+from worldgpt_env.model.arguments import near
 from worldgpt_env.model.checkpoint import refused, verify_beside
 from worldgpt_env.model.modalities import Modality, TextSpec
 from worldgpt_env.model.safe_io import write_tensors
@@ -171,7 +172,7 @@ class StartStates:
         path = path / FILE_NAME if path.is_dir() else path
         if not path.is_file():
             raise MissingStartStatesError(
-                f"there are no start states at {path}; write them with "
+                f"there are no start states at {path}{near(str(path), KINDS)}; write them with "
                 "StartStates.from_recording(model, recording).save(folder)."
             )
         verify_beside(path)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from typing import Any
+
+from worldgpt_env.model.arguments import check_like, near
 
 from ..errors import ConfigurationError
 from .gym_world import PREFIX, make_gym_world
@@ -101,7 +104,10 @@ def make_world(name: str, **options: Any) -> World:
     if isinstance(name, str) and name.startswith(PREFIX):
         return make_gym_world(name.removeprefix(PREFIX), **options)
     if name not in _WORLDS:
-        raise ConfigurationError(f"there is no world {name!r}; choose one of {', '.join(_WORLDS)}.")
+        meant = near(name, _WORLDS) if isinstance(name, str) else ""
+        raise ConfigurationError(
+            f"there is no world {name!r:.80}{meant}; choose one of {', '.join(_WORLDS)}."
+        )
     world_class = _class_of(_WORLDS[name])
     unknown = set(options) - set(world_class.options)
     if unknown:
@@ -109,6 +115,8 @@ def make_world(name: str, **options: Any) -> World:
             f"world {name!r} has no option {', '.join(sorted(unknown))}; "
             f"it has {', '.join(world_class.options)}."
         )
+    for option, entry in inspect.signature(world_class).parameters.items():
+        check_like(f"the option {option} of {name}", options.get(option), entry.default)
     world = world_class(**options)
     if not hasattr(world, "action_spec"):
         raise ConfigurationError(
