@@ -45,10 +45,11 @@ class DynaConfig:
     Attributes:
         out: folder of the rounds: ``round-0/recording``, ``round-0/model``, ``round-0/policy``, ...
         world: name of the real world.
-        rounds: how many; the first records random actions.
+        rounds: how many; the first records actions that were least tried, or random ones.
         steps_per_round: real steps recorded in each round.
         real_steps: in all, in place of ``steps_per_round``: each round doubles what was recorded.
-        epsilon: share of random actions in recordings by a policy.
+        epsilon: share of random actions in recordings by a policy. Where actions are numbered, a
+            policy that walks in circles gives way to what was least tried.
         preset: size of the world model.
         updates: optimiser steps of the first model; by default the preset's own number, but 600
             for ``"small"``, which learns a small recording by heart with more.
@@ -56,7 +57,8 @@ class DynaConfig:
         algo: the agent, ``"ppo"``, ``"a2c"`` or ``"dqn"``.
         dream_steps: imagined steps of each round; every agent begins anew.
         dream: further fields of :class:`DreamConfig`.
-        train: further fields of :class:`TrainConfig`.
+        train: further fields of :class:`TrainConfig`. By default the model reads no past where
+            every repeat of an observation and an action led to the same.
         episodes: real episodes that judge each round's agent; 0 for none. They are shown and never
             used to choose anything.
         seed: of everything.
@@ -64,7 +66,7 @@ class DynaConfig:
 
     out: Path
     world: str
-    rounds: int = 3
+    rounds: int = 2
     steps_per_round: int = 10_000
     real_steps: int | None = None
     epsilon: float = 0.1
