@@ -15,6 +15,8 @@ from .errors import ConfigurationError, MissingDependencyError, WorldMismatchErr
 
 SIDE = 256  # pixels of the image and of the waveform beside it
 LINE = 20  # pixels of a line of words or numbers
+BAR = 90  # pixels of a bar, and of its name
+NARROWEST = 560  # pixels of a status
 BACKGROUND = (18, 20, 26)
 PLATE = (28, 31, 40)
 INK = (226, 228, 232)
@@ -59,6 +61,37 @@ def draw_panel(
     for number, line in enumerate(below):
         _write(draw, line, panel.height - LINE * (len(below) - number), width, INK)
     return np.asarray(panel).copy()
+
+
+def draw_status(
+    picture: np.ndarray, lines: Sequence[str], bars: Mapping[str, float], scale: float = 1.0
+) -> np.ndarray:
+    """Return a picture enlarged, with lines of text and bars below it.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8.
+        lines: below the picture, each cut where it is too long; empty ones keep their place.
+        bars: numbers from 0 to 1 by name, drawn beside each other; longer ones are full.
+        scale: times the picture is enlarged.
+
+    Returns:
+        ``(height, width, 3)`` uint8, of a size that depends on the picture's and on ``lines``.
+    """
+    size = (max(2, round(picture.shape[1] * scale)), max(2, round(picture.shape[0] * scale)))
+    width, rows = max(size[0], NARROWEST), len(lines) + 1
+    status = Image.new("RGB", (width, size[1] + LINE * rows), BACKGROUND)
+    shown = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
+    status.paste(shown, ((width - size[0]) // 2, 0))
+    draw = ImageDraw.Draw(status)
+    for place, (name, value) in enumerate(bars.items()):
+        left, top = 6 + place * width // max(len(bars), 1), size[1] + 4
+        _write(draw, name, size[1], left + BAR, FAINT, left)
+        right = left + BAR + round(BAR * min(max(value, 0.0), 1.0))
+        draw.rectangle((left + BAR, top, left + 2 * BAR, top + LINE - 8), fill=PLATE)
+        draw.rectangle((left + BAR, top, right, top + LINE - 8), fill=WAVE[place % 2])
+    for number, line in enumerate(lines, 1):
+        _write(draw, line, size[1] + LINE * number, width, INK if number < rows - 2 else FAINT)
+    return np.asarray(status).copy()
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray, gap: int = 8) -> np.ndarray:
@@ -127,21 +160,30 @@ def _lines(raw: Mapping[Modality, np.ndarray], specs: Mapping[Modality, Modality
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, line: str, top: int, width: int, colour: tuple[int, int, int]
+    draw: ImageDraw.ImageDraw,
+    line: str,
+    top: int,
+    end: int,
+    colour: tuple[int, int, int],
+    left: int = 6,
 ) -> None:
-    """Write a line, cut where the panel ends."""
+    """Write a line from ``left``, cut at ``end``."""
     font, shown = ImageFont.load_default(13), line
-    while draw.textlength(shown, font) > width - 12:
+    while line and draw.textlength(shown, font) > end - left - 6:
         line = line[:-1]
         shown = line + "…"
-    draw.text((6, top + 2), shown, fill=colour, font=font)
+    draw.text((left, top + 2), shown, fill=colour, font=font)
 
 
 class PygameWindow:
     """A window that shows pictures at their pace; opened by the first one."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, keep_events: bool = False) -> None:
         """Remember the title; nothing is opened yet.
+
+        Args:
+            title: of the window.
+            keep_events: leave the keys that are pressed to somebody else.
 
         Raises:
             MissingDependencyError: pygame is not installed.
@@ -150,20 +192,31 @@ class PygameWindow:
             import pygame
         except ImportError as error:
             raise MissingDependencyError(
-                "render_mode='human' needs pygame; type: pip install pygame-ce"
+                "a window needs pygame; type: pip install pygame-ce"
             ) from error
-        self._pygame, self._title = pygame, title
+        self._pygame, self._title, self._keep_events = pygame, title, keep_events
         self._surface: pygame.Surface | None = None
         self._clock = pygame.time.Clock()
 
     def show(self, picture: np.ndarray, fps: float) -> None:
-        """Show ``(H, W, 3)`` uint8, then wait for the rest of the frame's time."""
+        """Show ``(H, W, 3)`` uint8, then wait for the rest of the frame's time.
+
+        Raises:
+            ConfigurationError: there is no screen.
+        """
         size = (picture.shape[1], picture.shape[0])
         if self._surface is None:
-            self._pygame.display.init()
-            self._pygame.display.set_caption(self._title)
-            self._surface = self._pygame.display.set_mode(size)
-        self._pygame.event.pump()
+            try:
+                self._pygame.display.init()
+                self._pygame.display.set_caption(self._title)
+                self._surface = self._pygame.display.set_mode(size)
+            except self._pygame.error as error:
+                raise ConfigurationError(
+                    f"no window can be opened here: {error}. Use a machine with a screen, or "
+                    "SDL_VIDEODRIVER=dummy to open none."
+                ) from error
+        if not self._keep_events:
+            self._pygame.event.pump()
         shown = self._pygame.image.frombuffer(picture.tobytes(), size, "RGB")
         self._surface.blit(shown, (0, 0))
         self._pygame.display.flip()

@@ -12,6 +12,12 @@ COMMANDS: dict[str, Command] = {
         "DemoConfig",
         table="tables.demo_text",
     ),
+    "play": Command(
+        "play a learned world in a window, by hand or by a policy, with its sound",
+        "play.window.play",
+        "play.session.PlayConfig",
+        {"model": {"flags": (), "nargs": "?"}},
+    ),
     "collect": Command(
         "record a real world; repeat to go on",
         "collect.collect",
