@@ -1,0 +1,250 @@
+"""Probes: one imagined step from real states, beside what really came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..evaluation.metrics import ranking
+from ..intervals import cluster_bootstrap
+from .card import CONSISTENCY, END, ERRORS, REWARD, UNFAMILIAR, Bar, Figure
+from .episodes import Transitions
+from .protocol import Observation, TrustedWorld
+
+CHUNK = 256
+"""Rows that are imagined side by side."""
+CORRUPTED = 0.3
+"""Share of the elements of an observation that chance replaces."""
+POSSIBLE_END = 0.05
+"""Steps whose end is more likely than this judge the probability of ends."""
+BINS, FEW = 5, 20
+ERRING = 1.5
+"""Times the error of held-out random play from which on other states count as unfamiliar."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a model says of ``N`` single steps; None for signals that it lacks."""
+
+    seen: Observation  # (N, ...) per key, what an agent sees of the next states
+    end_probability: np.ndarray  # (N,)
+    expected_reward: np.ndarray  # (N,)
+    uncertainty: np.ndarray | None  # (N,)
+    consistency: np.ndarray | None  # (N,)
+
+
+def predict(
+    world: TrustedWorld, state: Observation, action: np.ndarray, seed: int = 0
+) -> Predicted:
+    """Imagine one step of each of ``N`` observations by ``action`` ``(N, ...)``."""
+    steps, seen = [], []
+    for first in range(0, len(action), CHUNK):
+        rows = slice(first, first + CHUNK)
+        began = world.reset({k: x[rows] for k, x in state.items()}, seed + first)
+        steps.append(world.step(began, action[rows]))
+        seen.append(world.observe(steps[-1].state))
+    told = {
+        name: _joined([getattr(step, name) for step in steps])
+        for name in ("end_probability", "reward", "expected_reward", "uncertainty", "consistency")
+    }
+    reward, expected = told.pop("reward"), told.pop("expected_reward")
+    keys = {k: np.concatenate([part[k] for part in seen]) for k in seen[0]}
+    return Predicted(keys, expected_reward=reward if expected is None else expected, **told)  # type: ignore[arg-type]
+
+
+def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
+
+
+def errors(predicted: Observation, real: Observation, scale: dict[str, float]) -> np.ndarray:
+    """Return the mean error of each row over keys, ``(N,)``, each key in units of its ``scale``."""
+    parts = []
+    for key, value in predicted.items():
+        error = np.abs(value.astype(np.float64) - real[key]).reshape(len(value), -1).mean(1)
+        parts.append(error / scale[key])
+    return np.round(np.mean(parts, 0), 6)
+
+
+def scale_of(real: Observation) -> dict[str, float]:
+    """Return how far the elements of each key are from their means, on average; 1 if nowhere."""
+    spread = {k: float(np.abs(x - x.mean(0, dtype=np.float64)).mean()) for k, x in real.items()}
+    return {key: value or 1.0 for key, value in spread.items()}
+
+
+def probe_figures(world: TrustedWorld, play: Transitions, agent: Transitions) -> list[Figure]:
+    """Return the figures of single steps.
+
+    Args:
+        world: to be judged.
+        play: held-out random play.
+        agent: steps of the best policy.
+    """
+    predicted = predict(world, play.state, play.action)
+    return [
+        *calibration_figures(world, predicted, play, agent),
+        *uncertainty_figures(world, predicted, play, agent),
+        *consistency_figures(world, predicted, play),
+    ]
+
+
+def calibration_figures(
+    world: TrustedWorld, predicted: Predicted, play: Transitions, agent: Transitions
+) -> list[Figure]:
+    """Return the errors of ends and rewards, over random play and the best policy together."""
+    other = predict(world, agent.state, agent.action, seed=len(play))
+    both = Transitions.join([play, agent])
+    chance, promised = (
+        np.concatenate([getattr(part, name) for part in (predicted, other)])
+        for name in ("end_probability", "expected_reward")
+    )
+    return [_end_figure(chance, both), _reward_figure(promised, both)]
+
+
+def calibration_error(chance: np.ndarray, happened: np.ndarray) -> float | None:
+    """Return the mean distance of chance and share over bins of equally many rows ``(N,)``.
+
+    None for fewer than 20 rows.
+    """
+    if len(chance) < FEW:
+        return None
+    parts = np.array_split(np.argsort(chance, kind="stable"), BINS)
+    gaps = [abs(float(chance[part].mean() - happened[part].mean())) for part in parts]
+    return float(np.average(gaps, weights=[len(part) for part in parts]))
+
+
+def _end_figure(chance: np.ndarray, steps: Transitions) -> Figure:
+    name, possible = "end: calibration error where p > .05", chance > POSSIBLE_END
+    rows, ends = int(possible.sum()), int(steps.ended.sum())
+    if rows < FEW:
+        if ends >= FEW:
+            found = cluster_bootstrap(lambda _: 1.0, steps.episode, samples=1)
+            return Figure(name, found, END, f"the model foresees none of {ends} ends: counted as 1")
+        return Figure(name, None, END, f"not measured: {rows} steps with p > .05, {ends} ends")
+    chosen, happened = chance[possible], steps.ended[possible]
+    found = cluster_bootstrap(
+        lambda drawn: calibration_error(chosen[drawn], happened[drawn]), steps.episode[possible]
+    )
+    told = f"{rows} steps; {chance.sum():.1f} ends promised and {ends} seen, over all steps"
+    return Figure(name, found, END, told)
+
+
+def _reward_figure(promised: np.ndarray, steps: Transitions) -> Figure:
+    """Return how far the top fifth of promises lies from what was paid, of the larger of both."""
+    name = "reward: error of the top fifth promised"
+    if np.ptp(steps.reward) == 0:
+        return Figure(name, None, REWARD, "not measured: every real reward is the same")
+
+    def sides(rows: np.ndarray) -> tuple[float, float]:
+        top = rows[np.argsort(-promised[rows], kind="stable")[: max(1, len(rows) // 5)]]
+        return float(promised[top].mean()), float(steps.reward[top].mean())
+
+    def error(rows: np.ndarray) -> float:
+        promise, paid = sides(rows)
+        largest = max(abs(promise), abs(paid))
+        return (promise - paid) / largest if largest else 0.0
+
+    promise, paid = sides(np.arange(len(promised)))
+    found = cluster_bootstrap(error, steps.episode)
+    return Figure(name, found, REWARD, f"promised {promise:.3f} a step, paid {paid:.3f}")
+
+
+def uncertainty_figures(
+    world: TrustedWorld, predicted: Predicted, play: Transitions, agent: Transitions
+) -> list[Figure]:
+    """Return how well uncertainty finds errors, corrupted states and unfamiliar ones."""
+    names = {"uncertainty: worst tenth of errors, held out": ERRORS}
+    names |= {f"uncertainty: {kind}": UNFAMILIAR for kind in ("corrupted", "the best policy's")}
+    doubt = predicted.uncertainty
+    if doubt is None:
+        note = "not measured: the model tells no uncertainty"
+        return [Figure(name, None, bar, note) for name, bar in names.items()]
+    real = world.see(play.next_state)
+    scale = scale_of(real)
+    wrong = errors(predicted.seen, real, scale)
+    first, corrupted, best = names
+    bad = worst_tenth(wrong)
+    held_out = _area(first, ERRORS, doubt, bad, play.episode, f"{bad.sum()} of {len(bad)} steps")
+    noisy = predict(world, corrupt(play.state, 0), play.action).uncertainty
+    elsewhere = predict(world, agent.state, agent.action)
+    far = errors(elsewhere.seen, world.see(agent.next_state), scale)
+    times = far.mean() / wrong.mean() if wrong.any() else np.inf if far.any() else 1.0
+    note = f"errs {times:.2f} times as much there as in random play"
+    figures = [held_out, _told_apart(corrupted, doubt, noisy, play.episode, play.episode)]
+    if times < ERRING:
+        return [*figures, Figure(best, None, UNFAMILIAR, f"not measured: {note}")]
+    apart = play.episode.max() + 1 + agent.episode
+    return [*figures, _told_apart(best, doubt, elsewhere.uncertainty, play.episode, apart, note)]
+
+
+def worst_tenth(error: np.ndarray) -> np.ndarray:
+    """Return which errors ``(N,)`` are the worst tenth, fewer where fewer steps are wrong."""
+    limit = float(np.quantile(error, 0.9))
+    above = error > limit
+    return above if above.any() or limit == 0 else error >= limit
+
+
+def corrupt(observations: Observation, seed: int) -> Observation:
+    """Return observations of which three in ten elements are drawn anew within what was seen."""
+    generator = np.random.default_rng(seed)
+    found = {}
+    for key, value in observations.items():
+        low, high = value.min(0), value.max(0)
+        if value.dtype.kind in "iu":
+            drawn = generator.integers(low, high, value.shape, endpoint=True)
+        else:
+            drawn = generator.uniform(low, high, value.shape)
+        found[key] = np.where(generator.random(value.shape) < CORRUPTED, drawn, value)
+        found[key] = found[key].astype(value.dtype)
+    return found
+
+
+def consistency_figures(
+    world: TrustedWorld, predicted: Predicted, play: Transitions
+) -> list[Figure]:
+    """Return how well consistency finds states of which one modality is of another moment."""
+    agreed = predicted.consistency
+    if agreed is None or len(play.state) < 2:
+        note = "not measured: there is one modality, or the model tells no consistency"
+        return [Figure("consistency: a modality swapped", None, CONSISTENCY, note)]
+    figures = []
+    order = np.random.default_rng(0).permutation(len(play))
+    for key, value in play.state.items():
+        swapped = predict(world, play.state | {key: value[order]}, play.action).consistency
+        other = (value != value[order]).reshape(len(value), -1).any(1)
+        assert swapped is not None
+        kept = play.rows(np.flatnonzero(other)).episode
+        found = _told_apart(
+            f"consistency: {key} swapped", -agreed[other], -swapped[other], kept, kept
+        )
+        figures.append(Figure(found.name, found.interval, CONSISTENCY, found.note))
+    return figures
+
+
+def _told_apart(
+    name: str,
+    usual: np.ndarray,
+    other: np.ndarray | None,
+    episode: np.ndarray,
+    others: np.ndarray,
+    note: str = "",
+) -> Figure:
+    """Return how often a score of ``other`` is higher than one of ``usual``."""
+    assert other is not None
+    score = np.concatenate([usual, other])
+    positive = np.arange(len(score)) >= len(usual)
+    return _area(name, UNFAMILIAR, score, positive, np.concatenate([episode, others]), note)
+
+
+def _area(
+    name: str, bar: Bar, score: np.ndarray, positive: np.ndarray, episode: np.ndarray, note: str
+) -> Figure:
+    """Return the area under the ROC of ``score`` for ``positive`` ``(N,)``."""
+    statistic: Callable[[np.ndarray], float | None]
+    statistic = lambda rows: ranking(score[rows], positive[rows])  # noqa: E731
+    found = cluster_bootstrap(statistic, episode)
+    if found is None:
+        note = "not measured: " + ("nothing differs" if not len(score) else "no step is wrong")
+    return Figure(name, found, bar, note)
