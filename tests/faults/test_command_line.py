@@ -42,7 +42,7 @@ NAMES = {  # options whose text or path names something that has to exist
         "--captioner",
         "--recordings",
     ),
-    *("--annotations", "--media", "--dataset"),
+    *("--annotations", "--media", "--dataset", "--policies"),
 }
 ZERO = {  # options of which nothing is an answer too
     *("--steps", "--rows", "--length", "--horizon", "--updates", "--num-envs", "--episodes"),
@@ -68,6 +68,7 @@ GIVEN = {
     "alone": "--world doorkey",
     "info": "--model doorkey",
     "direct": "--model doorkey",
+    "trust": "--model doorkey",
     "speed": "--model doorkey",
     "worldnet inspect": "--data {worldnet}",
     "worldnet build arcade": "",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from worldgpt_env.model.errors import ConfigurationError
 
 from ..evaluation.metrics import ranking
 from ..intervals import cluster_bootstrap
@@ -20,8 +21,6 @@ CORRUPTED = 0.3
 POSSIBLE_END = 0.05
 """Steps whose end is more likely than this judge the probability of ends."""
 BINS, FEW = 5, 20
-ERRING = 1.5
-"""Times the error of held-out random play from which on other states count as unfamiliar."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +103,16 @@ def calibration_figures(
 
 
 def calibration_error(chance: np.ndarray, happened: np.ndarray) -> float | None:
-    """Return the mean distance of chance and share over bins of equally many rows ``(N,)``.
+    """Return the mean distance of chance and share over bins of about as many rows ``(N,)``.
 
-    None for fewer than 20 rows.
+    Equal chances share a bin. None for fewer than 20 rows.
     """
     if len(chance) < FEW:
         return None
-    parts = np.array_split(np.argsort(chance, kind="stable"), BINS)
-    gaps = [abs(float(chance[part].mean() - happened[part].mean())) for part in parts]
-    return float(np.average(gaps, weights=[len(part) for part in parts]))
+    edges = np.unique(np.quantile(chance, np.arange(1, BINS) / BINS))
+    place = np.searchsorted(edges, chance)
+    gaps = np.bincount(place, chance - happened, len(edges) + 1)
+    return float(np.abs(gaps).sum() / len(chance))
 
 
 def _end_figure(chance: np.ndarray, steps: Transitions) -> Figure:
@@ -155,28 +155,34 @@ def uncertainty_figures(
     world: TrustedWorld, predicted: Predicted, play: Transitions, agent: Transitions
 ) -> list[Figure]:
     """Return how well uncertainty finds errors, corrupted states and unfamiliar ones."""
-    names = {"uncertainty: worst tenth of errors, held out": ERRORS}
-    names |= {f"uncertainty: {kind}": UNFAMILIAR for kind in ("corrupted", "the best policy's")}
+    bars = {HELD_OUT: ERRORS, NOISY: UNFAMILIAR, ELSEWHERE: None}
     doubt = predicted.uncertainty
     if doubt is None:
         note = "not measured: the model tells no uncertainty"
-        return [Figure(name, None, bar, note) for name, bar in names.items()]
+        return [Figure(name, None, bar, note) for name, bar in bars.items()]
     real = world.see(play.next_state)
     scale = scale_of(real)
     wrong = errors(predicted.seen, real, scale)
-    first, corrupted, best = names
     bad = worst_tenth(wrong)
-    held_out = _area(first, ERRORS, doubt, bad, play.episode, f"{bad.sum()} of {len(bad)} steps")
-    noisy = predict(world, corrupt(play.state, 0), play.action).uncertainty
-    elsewhere = predict(world, agent.state, agent.action)
-    far = errors(elsewhere.seen, world.see(agent.next_state), scale)
-    times = far.mean() / wrong.mean() if wrong.any() else np.inf if far.any() else 1.0
-    note = f"errs {times:.2f} times as much there as in random play"
-    figures = [held_out, _told_apart(corrupted, doubt, noisy, play.episode, play.episode)]
-    if times < ERRING:
-        return [*figures, Figure(best, None, UNFAMILIAR, f"not measured: {note}")]
+    note = f"{bad.sum()} of {len(bad)} steps"
+    held_out = _area(HELD_OUT, ERRORS, doubt, bad, play.episode, note)
+    noisy = corrupt(play.state, 0)
+    changed = _differing(noisy, play.state)
+    doubts = predict(world, noisy, play.action).uncertainty
+    corrupted = _told_apart(NOISY, UNFAMILIAR, doubt, doubts, play.episode, changed)
+    other = predict(world, agent.state, agent.action)
+    far = errors(other.seen, world.see(agent.next_state), scale)
+    note = f"mean error {far.mean():.3f} there, {wrong.mean():.3f} in random play"
     apart = play.episode.max() + 1 + agent.episode
-    return [*figures, _told_apart(best, doubt, elsewhere.uncertainty, play.episode, apart, note)]
+    scores = np.concatenate([doubt, _known(other.uncertainty)])
+    agents = np.arange(len(scores)) >= len(doubt)
+    episode = np.concatenate([play.episode, apart])
+    return [held_out, corrupted, _area(ELSEWHERE, None, scores, agents, episode, note)]
+
+
+HELD_OUT = "uncertainty: worst tenth of errors, held out"
+NOISY = "uncertainty: corrupted states"
+ELSEWHERE = "uncertainty: states of the best policy"
 
 
 def worst_tenth(error: np.ndarray) -> np.ndarray:
@@ -209,42 +215,59 @@ def consistency_figures(
     if agreed is None or len(play.state) < 2:
         note = "not measured: there is one modality, or the model tells no consistency"
         return [Figure("consistency: a modality swapped", None, CONSISTENCY, note)]
-    figures = []
-    order = np.random.default_rng(0).permutation(len(play))
+    figures, order = [], np.random.default_rng(0).permutation(len(play))
     for key, value in play.state.items():
-        swapped = predict(world, play.state | {key: value[order]}, play.action).consistency
-        other = (value != value[order]).reshape(len(value), -1).any(1)
-        assert swapped is not None
-        kept = play.rows(np.flatnonzero(other)).episode
-        found = _told_apart(
-            f"consistency: {key} swapped", -agreed[other], -swapped[other], kept, kept
-        )
-        figures.append(Figure(found.name, found.interval, CONSISTENCY, found.note))
+        name, swapped = f"consistency: {key} swapped", {key: value[order]}
+        doubts = -_known(predict(world, play.state | swapped, play.action).consistency)
+        changed = _differing(swapped, play.state)
+        figures.append(_told_apart(name, CONSISTENCY, -agreed, doubts, play.episode, changed))
     return figures
+
+
+def _known(signal: np.ndarray | None) -> np.ndarray:
+    """Return a signal that the model has told before.
+
+    Raises:
+        ConfigurationError: it tells it no longer.
+    """
+    if signal is None:
+        raise ConfigurationError("the world model tells uncertainty or consistency only sometimes.")
+    return signal
+
+
+def _differing(first: Observation, second: Observation) -> np.ndarray:
+    """Return in which rows anything differs, ``(N,)`` bool."""
+    parts = [(x != second[k]).reshape(len(x), -1).any(1) for k, x in first.items()]
+    return np.array(np.any(parts, 0))
 
 
 def _told_apart(
     name: str,
+    bar: Bar,
     usual: np.ndarray,
-    other: np.ndarray | None,
+    changed: np.ndarray | None,
     episode: np.ndarray,
-    others: np.ndarray,
-    note: str = "",
+    among: np.ndarray,
 ) -> Figure:
-    """Return how often a score of ``other`` is higher than one of ``usual``."""
-    assert other is not None
-    score = np.concatenate([usual, other])
+    """Return how often a changed state scores higher than a usual one, ``(N,)`` each.
+
+    ``among`` ``(N,)`` bool says which were really changed.
+    """
+    score = np.concatenate([usual, _known(changed)[among]])
     positive = np.arange(len(score)) >= len(usual)
-    return _area(name, UNFAMILIAR, score, positive, np.concatenate([episode, others]), note)
+    return _area(name, bar, score, positive, np.concatenate([episode, episode[among]]), "")
 
 
 def _area(
-    name: str, bar: Bar, score: np.ndarray, positive: np.ndarray, episode: np.ndarray, note: str
+    name: str,
+    bar: Bar | None,
+    score: np.ndarray,
+    positive: np.ndarray,
+    episode: np.ndarray,
+    note: str,
 ) -> Figure:
     """Return the area under the ROC of ``score`` for ``positive`` ``(N,)``."""
-    statistic: Callable[[np.ndarray], float | None]
-    statistic = lambda rows: ranking(score[rows], positive[rows])  # noqa: E731
-    found = cluster_bootstrap(statistic, episode)
+    found = cluster_bootstrap(lambda rows: ranking(score[rows], positive[rows]), episode)
     if found is None:
-        note = "not measured: " + ("nothing differs" if not len(score) else "no step is wrong")
+        note = "not measured: there is nothing to tell apart"
     return Figure(name, found, bar, note)

@@ -11,7 +11,7 @@ from .card import GAP, RANK, Figure, PolicyReturns
 
 ENOUGH = 12
 """Independent policies from which on a rank correlation is held against its bar."""
-SAMPLES = 1000
+SAMPLES = 500
 
 
 def return_figures(
