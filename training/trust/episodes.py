@@ -34,31 +34,35 @@ class Transitions:
         """Return ``N``."""
         return len(self.reward)
 
-    def draw(self, count: int, seed: int) -> Transitions:
-        """Return at most ``count`` of them, each as likely, in their order."""
-        rows = np.random.default_rng(seed).permutation(len(self))[:count]
-        return self.rows(np.sort(rows))
+    def shortened(self, count: int) -> Transitions:
+        """Return the first whole episodes that have ``count`` steps together, all if too few."""
+        last = self.episode[min(count, len(self)) - 1]
+        return self.rows(np.flatnonzero(self.episode <= last))
 
     def rows(self, rows: np.ndarray) -> Transitions:
         """Return some of them, by number."""
-        sides = [{k: x[rows] for k, x in side.items()} for side in (self.state, self.next_state)]
-        others = (self.action, self.reward, self.ended, self.episode)
-        return Transitions(*sides, *(part[rows] for part in others))
+        state, next_state = (
+            {k: x[rows] for k, x in side.items()} for side in (self.state, self.next_state)
+        )
+        action, reward, ended, episode = (
+            part[rows] for part in (self.action, self.reward, self.ended, self.episode)
+        )
+        return Transitions(state, next_state, action, reward, ended, episode)
 
     @classmethod
     def join(cls, parts: Sequence[Transitions]) -> Transitions:
         """Return all of ``parts``, whose episodes keep apart."""
         counts = np.cumsum([0, *(int(part.episode.max(initial=-1)) + 1 for part in parts)])
-        sides = [
+        state, next_state = (
             {k: np.concatenate([getattr(p, name)[k] for p in parts]) for k in parts[0].state}
             for name in ("state", "next_state")
-        ]
-        others = [
+        )
+        action, reward, ended = (
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("action", "reward", "ended")
-        ]
+        )
         episode = [part.episode + first for part, first in zip(parts, counts[:-1], strict=True)]
-        return cls(*sides, *others, np.concatenate(episode))
+        return cls(state, next_state, action, reward, ended, np.concatenate(episode))
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def _drawn_tiles() -> tuple[np.ndarray, np.ndarray]:
     from minigrid.core.grid import Grid
     from minigrid.core.world_object import Door, Goal, Key, Wall
 
-    contents = {
+    contents: dict[str, Any] = {
         "floor": None,
         "wall": Wall(),
         "goal": Goal(),
@@ -50,7 +51,7 @@ def _drawn_tiles() -> tuple[np.ndarray, np.ndarray]:
         "closed door": Door("yellow"),
         "locked door": Door("yellow", is_locked=True),
     }
-    drawn = [(name, content, None) for name, content in contents.items()]
+    drawn: list[tuple[str, Any, int | None]] = [(n, x, None) for n, x in contents.items()]
     drawn += [
         (f"agent {name}", contents[name], direction)
         for name in ("floor", "goal", "open door")

@@ -49,6 +49,13 @@ class LearnedWorld(TrustedWorld):
             state.expected_reward,
         )
 
+    def correct(
+        self, state: _TellingSimulator, observations: Observation, seed: int
+    ) -> _TellingSimulator:
+        """Put real observations into the rows, which go on."""
+        state.correct(self.model.encode(observations))
+        return state
+
     def observe(self, state: _TellingSimulator) -> Observation:
         """Return the latents of all modalities."""
         return state.observe()

@@ -1,7 +1,8 @@
-"""Probes: one imagined step from real states, beside what really came."""
+"""Probes: single imagined steps along real episodes, beside what really came."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,8 @@ from ..evaluation.metrics import ranking
 from ..intervals import cluster_bootstrap
 from .card import CONSISTENCY, END, ERRORS, REWARD, UNFAMILIAR, Bar, Figure
 from .episodes import Transitions
-from .protocol import Observation, TrustedWorld
+from .protocol import Observation, TrustedWorld, WorldStep
 
-CHUNK = 256
-"""Rows that are imagined side by side."""
 CORRUPTED = 0.3
 """Share of the elements of an observation that chance replaces."""
 POSSIBLE_END = 0.05
@@ -33,29 +32,56 @@ class Predicted:
     uncertainty: np.ndarray | None  # (N,)
     consistency: np.ndarray | None  # (N,)
 
+    @classmethod
+    def of(cls, step: WorldStep, seen: Observation) -> Predicted:
+        """Return what one step of many rows tells."""
+        expected = step.reward if step.expected_reward is None else step.expected_reward
+        return cls(seen, step.end_probability, expected, step.uncertainty, step.consistency)
 
-def predict(
-    world: TrustedWorld, state: Observation, action: np.ndarray, seed: int = 0
-) -> Predicted:
-    """Imagine one step of each of ``N`` observations by ``action`` ``(N, ...)``."""
-    steps, seen = [], []
-    for first in range(0, len(action), CHUNK):
-        rows = slice(first, first + CHUNK)
-        began = world.reset({k: x[rows] for k, x in state.items()}, seed + first)
-        steps.append(world.step(began, action[rows]))
-        seen.append(world.observe(steps[-1].state))
-    told = {
-        name: _joined([getattr(step, name) for step in steps])
-        for name in ("end_probability", "reward", "expected_reward", "uncertainty", "consistency")
-    }
-    reward, expected = told.pop("reward"), told.pop("expected_reward")
-    keys = {k: np.concatenate([part[k] for part in seen]) for k in seen[0]}
-    return Predicted(keys, expected_reward=reward if expected is None else expected, **told)  # type: ignore[arg-type]
+    def rows(self, rows: np.ndarray) -> Predicted:
+        """Return some rows, by number or by a mask."""
+        doubts = (
+            None if signal is None else signal[rows]
+            for signal in (self.uncertainty, self.consistency)
+        )  # fmt: skip
+        seen = {key: value[rows] for key, value in self.seen.items()}
+        return Predicted(seen, self.end_probability[rows], self.expected_reward[rows], *doubts)
+
+    @classmethod
+    def join(cls, parts: Sequence[Predicted]) -> Predicted:
+        """Return the rows of all ``parts``, one behind the other."""
+        seen = {key: np.concatenate([part.seen[key] for part in parts]) for key in parts[0].seen}
+        chance, reward, *doubts = (
+            None if any(x is None for x in signals) else np.concatenate(signals)
+            for signals in (
+                [getattr(part, name) for part in parts]
+                for name in ("end_probability", "expected_reward", "uncertainty", "consistency")
+            )
+        )
+        return cls(seen, _known(chance), _known(reward), *doubts)
 
 
-def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if len(known) == len(parts) else None
+def predict(world: TrustedWorld, steps: Transitions, state: Observation | None = None) -> Predicted:
+    """Imagine each of ``N`` real steps, from all real states before it in its episode.
+
+    Args:
+        world: to be judged.
+        steps: whole episodes, one behind the other.
+        state: ``(N, ...)`` per key, in place of their states.
+    """
+    observations = steps.state if state is None else state
+    _, first, lengths = np.unique(steps.episode, return_index=True, return_counts=True)
+    places, told, dream = [], [], None
+    for number in range(int(lengths.max())):
+        rows = first + np.minimum(number, lengths - 1)
+        now = {key: value[rows] for key, value in observations.items()}
+        begun = world.reset(now, 0) if dream is None else world.correct(dream, now, number)
+        step = world.step(begun, steps.action[rows])
+        seen, dream, going = world.observe(step.state), step.state, number < lengths
+        places.append(rows[going])
+        told.append(Predicted.of(step, seen).rows(going))
+    order = np.argsort(np.concatenate(places))
+    return Predicted.join(told).rows(order)
 
 
 def errors(predicted: Observation, real: Observation, scale: dict[str, float]) -> np.ndarray:
@@ -64,7 +90,7 @@ def errors(predicted: Observation, real: Observation, scale: dict[str, float]) -
     for key, value in predicted.items():
         error = np.abs(value.astype(np.float64) - real[key]).reshape(len(value), -1).mean(1)
         parts.append(error / scale[key])
-    return np.round(np.mean(parts, 0), 6)
+    return np.array(np.mean(parts, 0)).round(6)
 
 
 def scale_of(real: Observation) -> dict[str, float]:
@@ -81,25 +107,20 @@ def probe_figures(world: TrustedWorld, play: Transitions, agent: Transitions) ->
         play: held-out random play.
         agent: steps of the best policy.
     """
-    predicted = predict(world, play.state, play.action)
+    predicted, other = predict(world, play), predict(world, agent)
     return [
-        *calibration_figures(world, predicted, play, agent),
-        *uncertainty_figures(world, predicted, play, agent),
+        *calibration_figures(Predicted.join([predicted, other]), Transitions.join([play, agent])),
+        *uncertainty_figures(world, predicted, other, play, agent),
         *consistency_figures(world, predicted, play),
     ]
 
 
-def calibration_figures(
-    world: TrustedWorld, predicted: Predicted, play: Transitions, agent: Transitions
-) -> list[Figure]:
+def calibration_figures(predicted: Predicted, steps: Transitions) -> list[Figure]:
     """Return the errors of ends and rewards, over random play and the best policy together."""
-    other = predict(world, agent.state, agent.action, seed=len(play))
-    both = Transitions.join([play, agent])
-    chance, promised = (
-        np.concatenate([getattr(part, name) for part in (predicted, other)])
-        for name in ("end_probability", "expected_reward")
-    )
-    return [_end_figure(chance, both), _reward_figure(promised, both)]
+    return [
+        _end_figure(predicted.end_probability, steps),
+        _reward_figure(predicted.expected_reward, steps),
+    ]
 
 
 def calibration_error(chance: np.ndarray, happened: np.ndarray) -> float | None:
@@ -152,32 +173,31 @@ def _reward_figure(promised: np.ndarray, steps: Transitions) -> Figure:
 
 
 def uncertainty_figures(
-    world: TrustedWorld, predicted: Predicted, play: Transitions, agent: Transitions
+    world: TrustedWorld,
+    predicted: Predicted,
+    other: Predicted,
+    play: Transitions,
+    agent: Transitions,
 ) -> list[Figure]:
     """Return how well uncertainty finds errors, corrupted states and unfamiliar ones."""
-    bars = {HELD_OUT: ERRORS, NOISY: UNFAMILIAR, ELSEWHERE: None}
     doubt = predicted.uncertainty
     if doubt is None:
+        bars = {HELD_OUT: ERRORS, NOISY: UNFAMILIAR, ELSEWHERE: None}
         note = "not measured: the model tells no uncertainty"
         return [Figure(name, None, bar, note) for name, bar in bars.items()]
-    real = world.see(play.next_state)
-    scale = scale_of(real)
-    wrong = errors(predicted.seen, real, scale)
-    bad = worst_tenth(wrong)
-    note = f"{bad.sum()} of {len(bad)} steps"
-    held_out = _area(HELD_OUT, ERRORS, doubt, bad, play.episode, note)
     noisy = corrupt(play.state, 0)
-    changed = _differing(noisy, play.state)
-    doubts = predict(world, noisy, play.action).uncertainty
-    corrupted = _told_apart(NOISY, UNFAMILIAR, doubt, doubts, play.episode, changed)
-    other = predict(world, agent.state, agent.action)
-    far = errors(other.seen, world.see(agent.next_state), scale)
-    note = f"mean error {far.mean():.3f} there, {wrong.mean():.3f} in random play"
-    apart = play.episode.max() + 1 + agent.episode
-    scores = np.concatenate([doubt, _known(other.uncertainty)])
-    agents = np.arange(len(scores)) >= len(doubt)
-    episode = np.concatenate([play.episode, apart])
-    return [held_out, corrupted, _area(ELSEWHERE, None, scores, agents, episode, note)]
+    changed, doubts = _differing(noisy, play.state), predict(world, play, noisy).uncertainty
+    both, every = Transitions.join([play, agent]), Predicted.join([predicted, other])
+    scores = _known(every.uncertainty)
+    wrong = errors(every.seen, world.see(both.next_state), scale_of(world.see(play.next_state)))
+    bad, agents = worst_tenth(wrong), np.arange(len(both)) >= len(play)
+    found = f"{bad.sum()} of {len(bad)} steps"
+    far = f"mean error {wrong[agents].mean():.3f} there, {wrong[~agents].mean():.3f} in random play"
+    return [
+        _area(HELD_OUT, ERRORS, scores, bad, both.episode, found),
+        _told_apart(NOISY, UNFAMILIAR, doubt, doubts, play.episode, changed),
+        _area(ELSEWHERE, None, scores, agents, both.episode, far),
+    ]
 
 
 HELD_OUT = "uncertainty: worst tenth of errors, held out"
@@ -198,6 +218,7 @@ def corrupt(observations: Observation, seed: int) -> Observation:
     found = {}
     for key, value in observations.items():
         low, high = value.min(0), value.max(0)
+        drawn: np.ndarray
         if value.dtype.kind in "iu":
             drawn = generator.integers(low, high, value.shape, endpoint=True)
         else:
@@ -218,7 +239,7 @@ def consistency_figures(
     figures, order = [], np.random.default_rng(0).permutation(len(play))
     for key, value in play.state.items():
         name, swapped = f"consistency: {key} swapped", {key: value[order]}
-        doubts = -_known(predict(world, play.state | swapped, play.action).consistency)
+        doubts = -_known(predict(world, play, play.state | swapped).consistency)
         changed = _differing(swapped, play.state)
         figures.append(_told_apart(name, CONSISTENCY, -agreed, doubts, play.episode, changed))
     return figures

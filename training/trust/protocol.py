@@ -53,6 +53,13 @@ class TrustedWorld(Protocol):
         """Return what agents see of ``state``."""
         ...
 
+    def correct(self, state: Any, observations: Observation, seed: int) -> Any:
+        """Return ``state`` with real ``observations`` in the place of imagined ones.
+
+        What the model remembers of the steps before stays. By default nothing does.
+        """
+        return self.reset(observations, seed)
+
     def see(self, observations: Observation) -> Observation:
         """Return what agents see of real ``observations``; by default these themselves."""
         return observations

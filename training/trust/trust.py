@@ -61,7 +61,7 @@ class TrustConfig:
         real_steps: of the longest agent that learns in the real world.
         episodes: of each agent, in the dream and in the real world.
         horizon: steps after which an episode is cut, in both.
-        probes: single steps of random play, and of the best agent, that are probed.
+        probes: about as many steps of random play, and of the best agent, are probed.
         temperature: of the dreams; the model's own by default.
         seed: of agents, worlds and dreams.
         picture: a PNG of the returns of an agent along its training; it needs matplotlib.
@@ -207,9 +207,9 @@ class Trial:
         best = max(policies, key=lambda policy: float(ranked[policy.name].dream.mean()))
         anyhow = RankedPolicy("random", self._random())
         play, agent = (
-            live(policy, self.world, self.open_world, config.episodes, config.horizon, seed)
-            .transitions.draw(config.probes, config.seed)
-            for policy, seed in ((anyhow, self.seed + PROBING), (best, self.seed + 2 * PROBING))
+            live(who, self.world, self.open_world, config.episodes, config.horizon, seed)
+            .transitions.shortened(config.probes)
+            for who, seed in ((anyhow, self.seed + PROBING), (best, self.seed + 2 * PROBING))
         )  # fmt: skip
         figures = [
             *return_figures(list(ranked.values()), curve),
@@ -292,7 +292,7 @@ def _given(folder: Path, real: World, model: WorldGPT) -> RankedPolicy:
 
 def _claim(config: TrustConfig, beside: Mapping[str, Any]) -> None:
     """Write what everything in ``out`` shares, or compare it with what is there."""
-    shared = config.identity() | beside
+    shared = {**config.identity(), **beside}
     path = config.out / SETTINGS
     if path.is_file():
         check_settings(config.out, read_json(path, "Choose another --out."), shared)
