@@ -7,15 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_world import TinyWorld
 from toy_trust import BREAKAGES, Broken, LineModel, LineWorld, hesitant_policies
 
 from worldgpt_env.errors import CheckpointError, ConfigurationError
+from worldgpt_env.model.modalities import ActionSpec, VectorSpec
+from worldgpt_env.model.vector_dynamics import (
+    FitConfig,
+    VectorDynamics,
+    VectorDynamicsConfig,
+    VectorTransitions,
+    fit,
+)
+from worldgpt_env.model.vector_dynamics.world_model import VectorWorldModel
 from worldgpt_env.training.cli import main
 from worldgpt_env.training.imagination import DreamConfig, dream
 from worldgpt_env.training.trust import TrustCard, TrustConfig, TrustedWorld, measure_trust, trust
 from worldgpt_env.training.trust.card import GAP, RANK, PolicyReturns, report
 from worldgpt_env.training.trust.impossible import impossible_doorkey
+from worldgpt_env.training.trust.learned_numbers import LearnedNumbers
 from worldgpt_env.training.trust.probes import calibration_error, corrupt, worst_tenth
 from worldgpt_env.training.trust.returns import return_figures, spearman
 from worldgpt_env.worlds import make_world, register_world
@@ -137,11 +148,34 @@ def test_a_model_of_random_weights_fails_by_command(
     assert "bars fail" in capsys.readouterr().out
     told = json.loads(found.read_text())
     assert told["world"] == "tiny" and not told["passed"]
-    assert set(told["policies"]) == {"random", "agent", "ppo-0"}
+    assert set(told["policies"]) == {"random", "1-agent", "ppo-0"}
     assert told["figures"]["consistency: image swapped"]["bar"] == "at least 0.9"
     assert len(told["curve"]) == 5 and told["curve"][-1]["steps"] == 16
     assert main([*command, "--seed", "3"]) == 2
     assert "seed 0, not 3" in capsys.readouterr().err
+
+
+def test_a_model_of_numbers_takes_part(tmp_path: Path) -> None:
+    draw = torch.Generator().manual_seed(0)
+    states, actions = (2 * torch.rand(200, 2, generator=draw) - 1 for _ in range(2))
+    following = states + 0.1 * actions
+    first, ends = torch.arange(200) % 50 == 0, following[:, 0] > 0.9
+    data = VectorTransitions(states, actions, actions[:, 1], following, ends, first)
+    dynamics = VectorDynamics(2, 2, VectorDynamicsConfig(members=3, elites=2, width=16, layers=2))
+    fit(dynamics, data, draw, FitConfig(updates=50))
+    spec = VectorSpec(("x", "y"), (-2.0, -2.0), (2.0, 2.0))
+    acts = ActionSpec("box", (2,), (), (-1.0, -1.0), (1.0, 1.0))
+    model = VectorWorldModel.of(dynamics, data, "plane", spec, acts, 30)
+    world, seen = LearnedNumbers(model), {"vector": states[:5].numpy()}
+    told = [world.step(world.reset(seen, 3), actions[:5].numpy()) for _ in range(2)]
+    assert world.observe(told[0].state)["vector"].shape == (5, 2)
+    assert np.array_equal(*(world.observe(step.state)["vector"] for step in told))
+    assert set(told[0].end_probability.tolist()) <= {0.0, 0.5, 1.0}
+    assert told[0].uncertainty.shape == told[0].expected_reward.shape == (5,)
+    model.save(tmp_path / "model")
+    with pytest.raises(ConfigurationError, match="add --policies"):
+        trust(TrustConfig(tmp_path / "out", str(tmp_path / "model")))
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class RankedPolicy:
 
 
 def stored_policy(
-    folder: Path, name: str, origin: str, world: World, model: WorldGPT
+    folder: Path, name: str, origin: str, world: World, model: WorldGPT | str
 ) -> RankedPolicy:
     """Return the agent that a folder holds.
 

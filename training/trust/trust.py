@@ -18,6 +18,7 @@ from worldgpt_env.model.errors import ConfigurationError
 from worldgpt_env.model.run_settings import check_settings, plain_settings
 from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.safe_json import read_json
+from worldgpt_env.model.vector_dynamics.world_model import VectorWorldModel, is_vector_model
 from worldgpt_env.policies.baselines import RandomPolicy
 from worldgpt_env.policies.store import read_policy
 from worldgpt_env.simulator import DEFAULT_WORLD, open_model
@@ -30,6 +31,7 @@ from ..imagination import DreamConfig, dream
 from .card import PolicyReturns, TrustCard
 from .drift import drift_figure
 from .episodes import OpenWorld, dream_returns, first_observations, live
+from .learned_numbers import LearnedNumbers
 from .learned_world import LearnedWorld
 from .probes import probe_figures
 from .protocol import TrustedWorld
@@ -95,7 +97,7 @@ class TrustConfig:
 
     def identity(self) -> dict[str, Any]:
         """Return what all that is kept in ``out`` depends on."""
-        free = ("out", "policies", "picture", "model")
+        free = ("out", "picture", "model")
         return {name: value for name, value in vars(self).items() if name not in free}
 
 
@@ -110,6 +112,8 @@ def trust(config: TrustConfig) -> TrustCard:
     """
     if config.picture:
         require_matplotlib()
+    if is_vector_model(config.model):
+        return _trust_in_numbers(config)
     model = open_model(config.model)
     met = model.config.world_options if config.world in ("", model.config.world) else {}
     config = replace(
@@ -124,7 +128,7 @@ def trust(config: TrustConfig) -> TrustCard:
     real = open_world()
     try:
         check_match(real, model)
-        given = [_given(folder, real, model) for folder in config.policies]
+        given = _given(config, real, model)
     finally:
         real.close()
     with RunLock(config.out):
@@ -159,7 +163,7 @@ def measure_trust(
     if len(policies) < 2 or len({policy.name for policy in policies}) < len(policies):
         raise ConfigurationError("pass at least two policies, each with a name of its own.")
     with RunLock(config.out):
-        _claim(config, {})
+        _claim(config, {"model": config.model})
         trial = Trial(config, world, open_world)
         ranked = {policy.name: trial.returns(policy) for policy in policies}
         followed = [trial.returns(policy, steps) for steps, policy in curve]
@@ -283,11 +287,38 @@ def _trained(config: TrustConfig, model: WorldGPT, real: World) -> list[RankedPo
     return agents
 
 
-def _given(folder: Path, real: World, model: WorldGPT) -> RankedPolicy:
-    """Return an agent of the user's, and where it learned."""
-    extra = read_policy(folder).extra
-    origin = DREAM if "dream" in extra else REAL if "direct" in extra else "given"
-    return stored_policy(folder, folder.resolve().name, origin, real, model)
+def _given(config: TrustConfig, real: World, model: WorldGPT | str = "") -> list[RankedPolicy]:
+    """Return the agents of the user's, each with a number and where it learned."""
+    agents = []
+    for number, folder in enumerate(config.policies, 1):
+        extra = read_policy(folder).extra
+        origin = DREAM if "dream" in extra else REAL if "direct" in extra else "given"
+        name = f"{number}-{folder.resolve().name}"
+        agents.append(stored_policy(folder, name, origin, real, model))
+    return agents
+
+
+def _trust_in_numbers(config: TrustConfig) -> TrustCard:
+    """Return the card of a model of ``worldgpt dyna --env``."""
+    if not config.policies or config.picture:
+        raise ConfigurationError(
+            f"{config.model} is a model of numbers, whose card ranks agents of your own and has no "
+            "training curve: add --policies DIR ..., as runs/cartpole/round-5/policy, and leave "
+            "--picture out."
+        )
+    model = VectorWorldModel.load(config.model)
+    config = replace(config, world=config.world or model.world)
+
+    def open_world() -> World:
+        return make_world(config.world, **config.world_options)
+
+    real = open_world()
+    try:
+        anyhow = RankedPolicy("random", RandomPolicy(real.action_space, config.seed), "nowhere")
+        agents = [anyhow, *_given(config, real)]
+    finally:
+        real.close()
+    return measure_trust(config, LearnedNumbers(model), open_world, agents)
 
 
 def _claim(config: TrustConfig, beside: Mapping[str, Any]) -> None:
