@@ -57,8 +57,8 @@ class TrustConfig:
         model: name of an embedded world, or folder of a model.
         world: name of the real world; the one that the model learned by default.
         world_options: keyword arguments of ``make_world``, beside those that the model met.
-        policies: folders of agents to be ranked beside random play; by default thirteen are
-            trained, in the dream and in the real world.
+        policies: folders of agents to be ranked beside random play; by default eleven are trained,
+            in the dream and in the real world. One more is followed along its training.
         imagined_steps: of the longest agent that learns in the dream.
         real_steps: of the longest agent that learns in the real world.
         episodes: of each agent, in the dream and in the real world.
