@@ -42,7 +42,7 @@ NAMES = {  # options whose text or path names something that has to exist
         "--captioner",
         "--recordings",
     ),
-    *("--annotations", "--media", "--dataset"),
+    *("--annotations", "--media", "--dataset", "--policies"),
 }
 ZERO = {  # options of which nothing is an answer too
     *("--steps", "--rows", "--length", "--horizon", "--updates", "--num-envs", "--episodes"),
@@ -55,6 +55,7 @@ SKIPPED = {  # 0 judges nothing, which is allowed there
 }
 GIVEN = {
     "demo": "--model doorkey",
+    "play": "doorkey",
     "collect": "--world doorkey --steps 5",
     "train": "--data {recording}",
     "knowledge": "--model doorkey --data {recording}",
@@ -68,6 +69,7 @@ GIVEN = {
     "alone": "--world doorkey",
     "info": "--model doorkey",
     "direct": "--model doorkey",
+    "trust": "--model doorkey",
     "speed": "--model doorkey",
     "worldnet inspect": "--data {worldnet}",
     "worldnet build arcade": "",
@@ -78,7 +80,7 @@ GIVEN = {
     "worldnet curves": "--runs one=runs/one",
 }
 WRITES = {*GIVEN} - {
-    *("evaluate", "evaluate --data", "evaluate worldnet", "speed", "worldnet inspect"),
+    *("play", "evaluate", "evaluate --data", "evaluate worldnet", "speed", "worldnet inspect"),
     *("worldnet sequences", "worldnet evaluate", "worldnet curves", "alone", "info"),
 }
 

@@ -70,6 +70,14 @@ COMMANDS: dict[str, Command] = {
         "BenchmarkConfig",
         table="benchmark.scores.report",
     ),
+    "trust": Command(
+        "the trust card of a model: its returns, ends, rewards and doubts beside the real world; "
+        "repeat to go on",
+        "trust.trust.trust",
+        "TrustConfig",
+        {"world": WORLD},
+        table="trust.card.report",
+    ),
     "direct": Command(
         "train the same agent in the real world instead: the control of a dream",
         "direct.train_directly",
