@@ -105,6 +105,7 @@ class PlaySession:
         self.real: World | None = None
         self.dreams = True
         self.horizon = self.dream.simulator.horizon
+        self.status: Status = Status()
         self._episodes = 0
         self._actor: Actor | None = None
         if config.policy is not None:

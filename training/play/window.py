@@ -254,10 +254,11 @@ class PlayWindow:
 
     def _play_sound(self) -> None:
         """Play the sound of the step, behind that of the step before."""
-        if self._sound is None:
+        device = self._pygame.mixer.get_init() if self._sound is not None else None
+        if device is None:
             return
         sound = self.session.observation[str(Modality.AUDIO)]  # (samples, channels)
-        channels = self._pygame.mixer.get_init()[2]
+        channels = device[2]
         samples = np.repeat(sound, channels, 1)[:, :channels] if sound.shape[1] == 1 else sound
         data = (samples * 32767).astype(np.int16).tobytes()
         with suppress(self._pygame.error):  # the device may be gone
