@@ -14,7 +14,7 @@ from tqdm import tqdm
 from worldgpt_env.frame_stack import observed_now
 from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.bounds import EPISODES, WORLDS, check_fields
-from worldgpt_env.model.errors import ConfigurationError
+from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.policies.baselines import Predictor, RandomPolicy
 from worldgpt_env.policies.planning import Planner, build_planner
 from worldgpt_env.policies.store import PolicyRecord, load_policy, read_policy
@@ -172,7 +172,7 @@ def _known(config: EvaluateConfig) -> _Known:
         world = record.extra.get("world", "")
         options = record.extra.get("world_options", {})
     elif config.policy != "random" and not _is_there(config.policy):
-        raise ConfigurationError(
+        raise CheckpointError(
             f"there is no policy {config.policy!r:.80}; make one with: worldgpt dream --out "
             "POLICY, or use a file of Stable-Baselines3, 'random', or 'planner:cem'."
         )
