@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures every figure of docs/results.md again: `make results`, or `bash docs/results.sh PART...` with
-# any of: doorkey doom-audio doom-basic numeric trust speed. Hours on two cores; what is done is not repeated.
+# any of: doorkey doom-audio doom-basic numeric few-steps trust speed. Hours on two cores; what is done is not repeated.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -72,6 +72,17 @@ numeric() {
   worldgpt benchmark --agents dyna alone alone-equal --seeds $SEEDS --out "$OUT/numeric" --json "$OUT/numeric.json" --picture docs/images/benchmark.png
 }
 
+few-steps() {
+  for seed in $SEEDS; do
+    local at="$OUT/few-steps"
+    worldgpt dyna --world doorkey --real-steps 8000 --seed "$seed" --out "$at/dyna-$seed" --json "$at/dyna-$seed.json"
+    for steps in 8000 20000 40000; do
+      worldgpt direct --world doorkey --model doorkey --steps "$steps" --seed "$seed" --out "$at/alone-$steps-$seed"
+      worldgpt evaluate --policy "$at/alone-$steps-$seed" --episodes 100 --json "$at/alone-$steps-$seed.json"
+    done
+  done
+}
+
 trust() {
   worldgpt trust --model doorkey --out "$OUT/trust/doorkey" --json "$OUT/trust/doorkey.json"
   worldgpt trust --model doom-audio --imagined-steps 60000 --real-steps 8000 --episodes 48 --horizon 80 --out "$OUT/trust/doom-audio" --json "$OUT/trust/doom-audio.json"
@@ -81,9 +92,9 @@ speed() { worldgpt speed --model doorkey --json "$OUT/speed.json"; }
 
 for part in "${@:-all}"; do
   case "$part" in
-    all) doorkey; doom-audio; doom-basic; numeric; trust; speed ;;
-    doorkey | doom-basic | doom-audio | numeric | trust | speed) "$part" ;;
-    *) echo "there is no part $part: doorkey, doom-audio, doom-basic, numeric, trust, speed" >&2; exit 2 ;;
+    all) doorkey; doom-audio; doom-basic; numeric; few-steps; trust; speed ;;
+    doorkey | doom-basic | doom-audio | numeric | few-steps | trust | speed) "$part" ;;
+    *) echo "there is no part $part: doorkey, doom-audio, doom-basic, numeric, few-steps, trust, speed" >&2; exit 2 ;;
   esac
 done
 worldgpt info --json "$OUT/info.json"

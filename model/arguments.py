@@ -101,23 +101,6 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
     return value
 
 
-def check_like(name: str, value: Any, default: object) -> None:
-    """Refuse a setting that is another kind of value than its ``default``.
-
-    Nothing is said of defaults that are neither flag, number nor text, and None is always fitting.
-
-    Raises:
-        ConfigurationError: it is another kind of value, or a number that is not finite.
-    """
-    kinds: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float)}
-    wanted = kinds.get(type(default), (str,) if isinstance(default, str) else ())
-    if value is None or not wanted or isinstance(value, dict | list):
-        return  # a class, a schedule or nothing
-    fits = isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool)
-    if not fits or (isinstance(value, float) and not math.isfinite(value)):
-        raise ConfigurationError(f"{name} is {shown(value)}; it is like {default!r}.")
-
-
 def near(word: str, known: Iterable[str]) -> str:
     """Return ``"; near are 'left', 'lift'"`` out of ``known``, or ``""`` if none is near."""
     found = difflib.get_close_matches(word, sorted(set(known)), n=3)

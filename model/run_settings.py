@@ -8,12 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError
-from .safe_json import shorten
+from .safe_io import write_json
+from .safe_json import read_json, shorten
 
 
 def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``settings`` as JSON gives them back: paths as text, tuples as lists."""
     return dict(json.loads(json.dumps(settings, default=str)))
+
+
+def claim_run(path: Path, settings: Mapping[str, Any], cure: str = "Choose another --out.") -> None:
+    """Write what a run depends on to ``path``, or compare it with what the run was begun with.
+
+    Raises:
+        CheckpointError: the file is damaged; the sentence ends with ``cure``.
+        ConfigurationError: the run was begun with other settings.
+    """
+    if path.is_file():
+        check_settings(path.parent, read_json(path, cure), settings)
+    else:
+        write_json(path, plain_settings(settings))
 
 
 def check_settings(run: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtr
 from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
-from worldgpt_env.model.arguments import check_like, near
+from worldgpt_env.model.arguments import near, shown
 from worldgpt_env.model.errors import CheckpointError, ConfigurationError
 from worldgpt_env.model.safe_json import shorten
 
@@ -110,12 +110,19 @@ def check_settings_of(algorithm: type[BaseAlgorithm], settings: Mapping[str, Any
         if name not in parameters:
             known = near(name, parameters)
             raise ConfigurationError(f"{algorithm.__name__} has no setting {name!r}{known}.")
-        default = parameters[name].default
-        check_like(f"the setting {name}", value, default)
-        if type(default) is int and isinstance(value, int) and not -1 <= value < 2**31:
-            raise ConfigurationError(
-                f"the setting {name} is {value}; it is from -1 to {2**31 - 1}."
-            )
+        _check_kind(name, value, parameters[name].default)
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+    """Refuse a number, flag or text that is another kind of value than its ``default``."""
+    kinds: dict[type, Any] = {bool: bool, int: int, float: (int, float)}
+    kind = kinds.get(type(default))
+    if kind is None or not isinstance(value, bool | int | float | str):
+        return  # a class, a schedule or nothing; what is "auto" may be a number too
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+        raise ConfigurationError(f"the setting {name} is {shown(value)}; it is like {default!r}.")
+    if kind is int and not -1 <= value < 2**31:
+        raise ConfigurationError(f"the setting {name} is {value}; it is from -1 to {2**31 - 1}.")
 
 
 def _value_to_json(name: str, value: Any) -> Any:

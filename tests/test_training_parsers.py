@@ -15,7 +15,11 @@ from worldgpt_env.training.cli import main
         ("colect --world doorkey", "there is no command 'colect'; near is 'collect'"),
         ("collect --wrld doorkey --steps 5", "there is no option --wrld; near is '--world'"),
         ("collect --world doorky --steps 5", "there is no world 'doorky'; near is 'doorkey'"),
-        ("collect --world doorkey --steps 5 --world-options size=six", "is 'six'; it is like 5"),
+        (
+            "collect --world doorkey --steps 5 --world-options size=six",
+            "cannot be opened with {'size': 'six'}",
+        ),
+        ("collect --world doorkey --steps 5 --world-options size=5.5", "cannot be opened with"),
         ("dream --model doorkey --start-states frist", "near is 'first'"),
         ("dream --model doorkey --set learnin_rate=1", "near is 'learning_rate'"),
         ("dream --model doorkey --set n_steps=abc", "n_steps is 'abc'; it is like 2048"),

@@ -125,10 +125,10 @@ def test_corrupted_observations_stay_within_what_was_seen() -> None:
 
 def test_doorkey_tells_what_cannot_be() -> None:
     world = make_world("doorkey")
-    moments = [world.reset(seed=0)[0]]
+    steps = [world.reset(seed=0)[0]]
     world.action_space.seed(0)
-    moments += [world.step(world.action_space.sample())[0] for _ in range(60)]
-    real = {key: np.stack([moment[key] for moment in moments]) for key in moments[0]}
+    steps += [world.step(world.action_space.sample())[0] for _ in range(60)]
+    real = {key: np.stack([step[key] for step in steps]) for key in steps[0]}
     assert not impossible_doorkey(real).any()
     empty = real | {"image": np.zeros_like(real["image"])}
     assert impossible_doorkey(empty).all()

@@ -127,7 +127,7 @@ class Broken(LineModel):
         if self.kind == "mirrors actions":
             actions = 1 - actions
         step, rows = super().step(state, actions), len(actions)
-        if self.kind == "stands still":
+        if self.kind == "never changes":
             step = replace(
                 step, state=state, ended=np.zeros(rows, bool), reward=np.full(rows, -0.02)
             )
@@ -160,7 +160,7 @@ class Broken(LineModel):
 BREAKAGES = (
     "ignores actions",
     "mirrors actions",
-    "stands still",
+    "never changes",
     "teleports",
     "rewards permuted",
     "rewards doubled",

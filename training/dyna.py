@@ -14,7 +14,7 @@ from gymnasium import spaces
 from worldgpt_env.model.bounds import COUNT, EPISODES, STEPS, check_fields, from_fields
 from worldgpt_env.model.checkpoint import MANIFEST
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.run_settings import check_settings, plain_settings
+from worldgpt_env.model.run_settings import claim_run
 from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.safe_json import read_json
 from worldgpt_env.model.trainer import remove_saves
@@ -150,16 +150,12 @@ def dyna(config: DynaConfig) -> dict[str, Any]:
 
 def _begin(config: DynaConfig) -> None:
     """Write down the settings of the rounds, or compare them to those of the call before."""
-    path = config.out / "dyna.json"
     settings = asdict(config)
     free = ["out", "episodes"]
     free += ["real_steps", "rounds"] if config.real_steps is None else ["steps_per_round"]
     settings = {name: value for name, value in settings.items() if name not in free}
-    if path.is_file():
-        cure = "Nobody knows how these rounds were made: choose another --out."
-        check_settings(config.out, read_json(path, cure), settings)
-    else:
-        write_json(path, plain_settings(settings))
+    cure = "Nobody knows how these rounds were made: choose another --out."
+    claim_run(config.out / "dyna.json", settings, cure)
 
 
 def run_round(config: DynaConfig, number: int) -> dict[str, Any]:
@@ -167,7 +163,7 @@ def run_round(config: DynaConfig, number: int) -> dict[str, Any]:
     folder = config.folder(number)
     figures: dict[str, Any] = {"round": number}
     figures["recording"] = collect(_collect_config(config, number))
-    figures["model"] = _learn(_train_config(config, number, _without_past(config, number)))
+    figures["model"] = _learn(config, number)
     figures["dream"] = dream(_dream_config(config, number))
     if config.episodes:
         figures["judgement"] = _judge(config, folder)
@@ -175,7 +171,7 @@ def run_round(config: DynaConfig, number: int) -> dict[str, Any]:
 
 
 def _collect_config(config: DynaConfig, number: int) -> CollectConfig:
-    """Return how round ``number`` records: at random first, then with the last policy."""
+    """Return how round ``number`` records: least tried first, then with the last policy."""
     last, counts = config.folder(number - 1) / "policy", _has_numbered_actions(config.world)
     return CollectConfig(
         world=config.world,
@@ -239,13 +235,14 @@ def _dream_config(config: DynaConfig, number: int) -> DreamConfig:
     return from_fields(DreamConfig, fields | dict(config.dream), "--dream")
 
 
-def _learn(config: TrainConfig) -> dict[str, Any]:
-    """Train the model of a round, unless it is there."""
-    if (config.out / MANIFEST).is_file():
-        with RunLock(config.out), RunLock(run_of(config.out)):  # killed before it was tidied up
-            remove_saves(run_of(config.out) / "state")
-        return read_json(config.out / "metrics.json", figures=True)
-    return train(config)
+def _learn(config: DynaConfig, number: int) -> dict[str, Any]:
+    """Train the model of round ``number``, unless it is there."""
+    model = config.folder(number) / "model"
+    if (model / MANIFEST).is_file():
+        with RunLock(model), RunLock(run_of(model)):  # killed before it was tidied up
+            remove_saves(run_of(model) / "state")
+        return read_json(model / "metrics.json", figures=True)
+    return train(_train_config(config, number, _without_past(config, number)))
 
 
 def _judge(config: DynaConfig, folder: Path) -> dict[str, Any]:

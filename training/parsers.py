@@ -56,7 +56,7 @@ class LateParser(argparse.ArgumentParser):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of ``worldgpt``; a command that it lacks is told with what is near."""
+    """The parser of ``worldgpt``; of a command that it lacks it says what is near."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and end with exit code 2."""

@@ -50,7 +50,7 @@ class Repeats:
     def are_exact(self) -> bool:
         """Whether observation and action alone decide what follows, as far as one can tell.
 
-        A model that looks further back would learn habits of whoever was recorded instead: after
+        A model that looks further back would learn habits of the recorded agent instead: after
         three steps forward comes the goal, because the recorded agent walks to it.
         """
         return self.count >= ENOUGH and self.equal >= EXACT * self.count

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from worldgpt_env.model.bounds import EPISODES, STEPS, check_fields
 from worldgpt_env.model.checkpoint import refused
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.run_settings import check_settings, plain_settings
+from worldgpt_env.model.run_settings import claim_run
 from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.safe_json import read_json
 from worldgpt_env.worlds import make_world
@@ -112,11 +112,7 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
 def _claim(config: BenchmarkConfig) -> None:
     """Write what all cells of ``out`` share, or compare it with what is there."""
     shared = {"real_steps": config.real_steps, "episodes": config.episodes}
-    path = config.out / SETTINGS
-    if path.is_file():
-        check_settings(config.out, read_json(path, "Choose another --out."), shared)
-    else:
-        write_json(path, plain_settings(shared))
+    claim_run(config.out / SETTINGS, shared)
 
 
 def _cell(config: BenchmarkConfig, env: str, agent: str, seed: int) -> Curve | None:

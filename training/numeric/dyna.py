@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from worldgpt_env.model.checkpoint import MANIFEST, verify, write_folder
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.run_settings import check_settings, plain_settings
+from worldgpt_env.model.run_settings import claim_run
 from worldgpt_env.model.safe_io import RunLock, recover_folder, write_json
 from worldgpt_env.model.safe_json import read_json
 from worldgpt_env.worlds import GymWorld, make_world
@@ -109,12 +109,9 @@ def _go_on(
 def _claim(config: NumericDynaConfig) -> None:
     """Write the settings of the run, or compare them with those that are there."""
     path = config.out / SETTINGS
-    if path.is_file():
-        check_settings(config.out, read_json(path, CURE_SETTINGS), config.to_json())
-        return
-    if any(config.out.glob("round-*")):
+    if not path.is_file() and any(config.out.glob("round-*")):
         raise ConfigurationError(f"{config.out} holds another run; choose another --out.")
-    write_json(path, plain_settings(config.to_json()))
+    claim_run(path, config.to_json(), CURE_SETTINGS)
 
 
 def _finished(config: NumericDynaConfig, rounds: int) -> int:

@@ -86,7 +86,7 @@ class PlaySession:
         dream: the learned world.
         real: the real world, opened when it is first asked for.
         dreams: whether the episode goes on in the dream.
-        observation: this moment, raw, by modality.
+        observation: the present state, raw, by modality.
         status: see :class:`Status`.
         horizon: imagined steps after which an episode is over.
     """
@@ -138,7 +138,7 @@ class PlaySession:
         self._begin(seed)
 
     def switch_world(self) -> None:
-        """Go on in the other world: a dream goes on from the real moment, reality begins anew.
+        """Go on in the other world: a dream goes on from the real state, reality begins anew.
 
         Raises:
             WorldError: the real world cannot start here.
@@ -160,7 +160,7 @@ class PlaySession:
         self.dream.simulator.horizon = self.horizon
 
     def choose(self) -> Any:
-        """Return the action of the policy at this moment."""
+        """Return the action of the policy in this state."""
         assert self._actor is not None
         return self._actor(self.observation)
 

@@ -201,7 +201,7 @@ class PlayWindow:
     # pictures and sound -------------------------------------------------------------------------
 
     def _show(self) -> None:
-        """Draw the moment with what one wants to know of it, and wait for the next."""
+        """Draw the present state and the status below it, and wait for the next picture."""
         session, status = self.session, self.session.status
         who = "policy" if self.policy_acts else "you"
         where = "dream" if session.dreams else "real world"

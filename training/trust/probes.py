@@ -153,7 +153,7 @@ def _end_figure(chance: np.ndarray, steps: Transitions) -> Figure:
 
 
 def _reward_figure(promised: np.ndarray, steps: Transitions) -> Figure:
-    """Return how far the top fifth of promises lies from what was paid, of the larger of both."""
+    """Return how far the top fifth of promises lies from real rewards, of the larger of both."""
     name = "reward: error of the top fifth promised"
     if np.ptp(steps.reward) == 0:
         return Figure(name, None, REWARD, "not measured: every real reward is the same")
@@ -231,7 +231,7 @@ def corrupt(observations: Observation, seed: int) -> Observation:
 def consistency_figures(
     world: TrustedWorld, predicted: Predicted, play: Transitions
 ) -> list[Figure]:
-    """Return how well consistency finds states of which one modality is of another moment."""
+    """Return how well consistency finds states of which one modality is of another time step."""
     agreed = predicted.consistency
     if agreed is None or len(play.state) < 2:
         note = "not measured: there is one modality, or the model tells no consistency"

@@ -1,4 +1,4 @@
-"""TrustedWorld: what the trust card asks of a world model, whoever made it."""
+"""TrustedWorld: what the trust card asks of any world model."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from worldgpt_env.model import WorldGPT
 from worldgpt_env.model.bounds import COUNT, EPISODES, STEPS, check_fields
 from worldgpt_env.model.checkpoint import refused, weights_sha256
 from worldgpt_env.model.errors import ConfigurationError
-from worldgpt_env.model.run_settings import check_settings, plain_settings
+from worldgpt_env.model.run_settings import claim_run
 from worldgpt_env.model.safe_io import RunLock, write_json
 from worldgpt_env.model.safe_json import read_json
 from worldgpt_env.model.vector_dynamics.world_model import VectorWorldModel, is_vector_model
@@ -188,9 +188,9 @@ class Trial:
         path, config = self.path(policy.name, steps), self.config
         if not path.is_file():
             args = (config.horizon, self.seed)
-            dreamt = dream_returns(policy, self.world, self.first, *args)
+            imagined = dream_returns(policy, self.world, self.first, *args)
             lived = live(policy, self.world, self.open_world, config.episodes, *args)
-            measured = PolicyReturns(policy.origin, dreamt, lived.returns, steps)
+            measured = PolicyReturns(policy.origin, imagined, lived.returns, steps)
             write_json(path, measured.to_json())
         return self.kept(path)
 
@@ -206,7 +206,7 @@ class Trial:
         ranked: Mapping[str, PolicyReturns],
         curve: Sequence[PolicyReturns],
     ) -> TrustCard:
-        """Return the card; single steps are probed and long dreams dreamt here."""
+        """Return the card; single steps are probed and long dreams imagined here."""
         config = self.config
         best = max(policies, key=lambda policy: float(ranked[policy.name].dream.mean()))
         anyhow = RankedPolicy("random", self._random())
@@ -323,12 +323,7 @@ def _trust_in_numbers(config: TrustConfig) -> TrustCard:
 
 def _claim(config: TrustConfig, beside: Mapping[str, Any]) -> None:
     """Write what everything in ``out`` shares, or compare it with what is there."""
-    shared = {**config.identity(), **beside}
-    path = config.out / SETTINGS
-    if path.is_file():
-        check_settings(config.out, read_json(path, "Choose another --out."), shared)
-    else:
-        write_json(path, plain_settings(shared))
+    claim_run(config.out / SETTINGS, {**config.identity(), **beside})
 
 
 def draw(card: TrustCard, path: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 from typing import Any
 
-from worldgpt_env.model.arguments import check_like, near
+from worldgpt_env.model.arguments import near, shown
 
 from ..errors import ConfigurationError
 from .gym_world import PREFIX, make_gym_world
@@ -115,9 +114,14 @@ def make_world(name: str, **options: Any) -> World:
             f"world {name!r} has no option {', '.join(sorted(unknown))}; "
             f"it has {', '.join(world_class.options)}."
         )
-    for option, entry in inspect.signature(world_class).parameters.items():
-        check_like(f"the option {option} of {name}", options.get(option), entry.default)
-    world = world_class(**options)
+    try:
+        world = world_class(**options)
+    except (TypeError, AssertionError) as error:  # of a value that the world cannot count with
+        if not options:
+            raise
+        raise ConfigurationError(
+            f"world {name!r} cannot be opened with {shown(options)}: {error}."
+        ) from error
     if not hasattr(world, "action_spec"):
         raise ConfigurationError(
             f"{world_class.__name__}.__init__ does not call _declare(specs, actions, render_mode); "
